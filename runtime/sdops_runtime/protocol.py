@@ -195,8 +195,9 @@ class Event:
     loading(model) · loaded(model, revision, stack, device, dtype, batch, seconds) ·
     notice(code, message) · planned(total, passes) · step(indices, step, steps) ·
     image(index, name, sha256, seed, input, prompt, width, height, seconds, flagged, retried) ·
-    item_failed(index, code, message, hint) · and exactly one last of
-    done(images, failed, flagged, seconds) · failed(code, message, hint) · cancelled(images, missing).
+    item_failed(index, seed, input, prompt, code, message, hint) · and exactly one last of
+    done, failed(code, message, hint), cancelled, each with images, failed, flagged (counts),
+    missing (seeds of what was not made) and seconds.
     """
 
     kind: str
@@ -217,17 +218,6 @@ def denoising_steps(steps: int, strength: float) -> int:
     Source: both generations of the img2img pipeline compute int(steps * strength).
     """
     return min(int(steps * strength), steps)
-
-
-def unet_passes(steps: int, strength: float) -> int:
-    """How many times the UNet runs for one picture with the PNDM (PLMS) sampler.
-
-    One more than the denoising steps, because PLMS takes its second step twice:
-    41 for 50 steps at strength 0.8. At strength 1 the stack decides: the
-    guide's pipeline skips the first noise level (see ``dialect``), so this is
-    an upper bound there.
-    """
-    return denoising_steps(steps, strength) + 1
 
 
 def _invalid(message: str, hint: str) -> SdopsError:

@@ -1,0 +1,160 @@
+"""The command line: parse, call, render, exit. No logic here.
+
+Nothing heavy is imported at the top, so that ``sdops --help`` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sdops_runtime.errors import SdopsError
+from sdops_runtime.protocol import DTYPES, MAX_STEPS, Settings
+
+from sdops import __version__
+from sdops.errors import Exit, exit_code
+
+app = typer.Typer(
+    name="sdops",
+    help="Turns fresh GPU VMs into Stable Diffusion image-to-image hosts and runs work on them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+_DEFAULT = Settings()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sdops {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the code an error came from.")] = False,
+) -> None:
+    """Turns fresh GPU VMs into Stable Diffusion image-to-image hosts and runs work on them."""
+
+
+@app.command()
+def run(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE… [PROMPT]", help="Input images, then the prompt unless -p is used."),
+    ],
+    prompt: Annotated[
+        list[str] | None, typer.Option("--prompt", "-p", help="A prompt; repeat for several.", metavar="TEXT")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", help="A text file with one prompt a line.", metavar="FILE")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the pictures.", metavar="DIR")
+    ] = Path(),
+    negative: Annotated[
+        str | None, typer.Option("--negative", help="What the picture should not be.", metavar="TEXT")
+    ] = None,
+    strength: Annotated[
+        float, typer.Option("--strength", help="How far the input is changed: above 0, up to 1.")
+    ] = _DEFAULT.strength,
+    steps: Annotated[
+        int, typer.Option("--steps", help=f"Denoising steps: 2 to {MAX_STEPS}; strength shortens them.")
+    ] = _DEFAULT.steps,
+    guidance: Annotated[
+        float, typer.Option("--guidance", help="Weight of the prompt: 0 to 100; 1 or less turns it off.")
+    ] = _DEFAULT.guidance,
+    images: Annotated[
+        int, typer.Option("--images", "-n", help="Pictures for each image and prompt.")
+    ] = _DEFAULT.images,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", help="Seed of the first picture; the next ones count up. Drawn if left out."),
+    ] = None,
+    width: Annotated[int, typer.Option("--width", help="Width in pixels, a multiple of 8.")] = _DEFAULT.width,
+    height: Annotated[
+        int | None, typer.Option("--height", help="Height in pixels; from the image's shape if left out.")
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", help="Model: hub id, folder, or demo (tiny, no download, noise-like pictures)."
+        ),
+    ] = _DEFAULT.model,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="The model's branch, tag or commit at the hub.")
+    ] = _DEFAULT.revision,
+    dtype: Annotated[
+        str, typer.Option("--dtype", help=f"Number format: {', '.join(DTYPES)}.")
+    ] = _DEFAULT.dtype,
+    background: Annotated[
+        str, typer.Option("--background", help="Colour put behind transparent parts.", metavar="COLOUR")
+    ] = _DEFAULT.background,
+    host: Annotated[str, typer.Option("--host", help="Where to run; local is this machine.")] = "local",
+    device: Annotated[
+        str, typer.Option("--device", help="On the local host: auto, cuda or cpu.")
+    ] = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace pictures that are there already.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Make new pictures from images and prompts.
+
+    Example: sdops run photo.jpg "wearing a christmas hat" --images 3
+    """
+    from sdops.jobs import local
+    from sdops.jobs.request import ask, draw_seed
+    from sdops.report import outcome, progress
+
+    if host != local.NAME:
+        raise SdopsError("host-unknown", f"There is no host {host!r}.", "Use --host local.")
+    settings = Settings(
+        model=model,
+        revision=revision or None,
+        dtype=dtype,
+        width=width,
+        height=height,
+        strength=strength,
+        steps=steps,
+        guidance=guidance,
+        negative_prompt=negative or None,
+        images=images,
+        seed=draw_seed() if seed is None else seed,
+        background=background,
+    )
+    asked = ask(words, prompt or (), prompts, settings)
+    with progress.watch(quiet=as_json) as watch:
+        result = local.run(asked, out, device, overwrite, watch)
+    outcome.render(result, as_json)
+    raise typer.Exit(outcome.exit_code(result))
+
+
+def main() -> None:
+    """The console script: runs the app and turns what went wrong into words and an exit code."""
+    from sdops.report import failure
+
+    words = sys.argv[1:]
+    as_json = "--json" in words
+    try:
+        code = app(words, standalone_mode=False) or Exit.OK
+    except SdopsError as error:
+        if "--debug" in words:
+            raise
+        failure.render(error, as_json)
+        code = exit_code(error.code)
+    except typer.TyperException as error:
+        failure.render(failure.usage(error, words), as_json)
+        code = Exit.USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        failure.interrupted(as_json)
+        code = Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left (``| head``): nothing is wrong, and nothing can be said.
+        sys.stderr.close()
+        code = Exit.FAILED
+    sys.exit(int(code))

@@ -1,0 +1,56 @@
+"""Runs a job in this machine's own Python: the host called ``local``.
+
+No SSH, no queue: the same runtime code as on a GPU host, called in process.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sdops_runtime.protocol import Event
+
+from sdops.jobs.request import Asked
+
+NAME = "local"
+
+
+@dataclass
+class Outcome:
+    """What came of a job, collected from its events."""
+
+    asked: Asked
+    out: Path
+    last: Event = field(default_factory=lambda: Event("none"))
+    loaded: dict[str, Any] = field(default_factory=dict)
+    pictures: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    notices: list[dict[str, Any]] = field(default_factory=list)
+
+    def take(self, event: Event) -> None:
+        """Adds what an event says; kinds that are not known are passed over."""
+        data = dict(event.data)
+        if event.kind == "loaded":
+            self.loaded = data
+        elif event.kind == "image":
+            self.pictures.append(data)
+        elif event.kind == "item_failed":
+            self.failed.append(data)
+        elif event.kind == "notice":
+            self.notices.append(data)
+        elif event.terminal:
+            self.last = event
+
+
+def run(asked: Asked, out: Path, device: str, overwrite: bool, watch: Callable[[Event], None]) -> Outcome:
+    """Makes the job's pictures here; ``watch`` sees every event as it happens."""
+    from sdops_runtime import job
+
+    outcome = Outcome(asked, out)
+
+    def emit(event: Event) -> None:
+        outcome.take(event)
+        watch(event)
+
+    job.run(asked.request, asked.sources, job.Place(out, device, overwrite), emit)
+    return outcome

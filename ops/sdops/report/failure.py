@@ -1,0 +1,37 @@
+"""How an error is shown: one or two plain lines on stderr, or one JSON document on stdout."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sdops.errors import SdopsError
+from sdops.report.terminal import messages, plain
+
+
+def render(error: SdopsError, as_json: bool) -> None:
+    """Prints what is wrong and what to type."""
+    if as_json:
+        print(json.dumps({"ok": False, "error": as_data(error)}, ensure_ascii=False))  # noqa: T201
+        return
+    console = messages()
+    console.print("[bold red]Error:[/]", plain(error.message), soft_wrap=True)
+    if error.hint:
+        console.print(plain(error.hint), soft_wrap=True)
+
+
+def as_data(error: SdopsError) -> dict[str, Any]:
+    """The error as JSON has it."""
+    return {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def usage(error: Exception, words: Sequence[str]) -> SdopsError:
+    """The parser's complaint in our form, with the help that lists what would be right."""
+    said = error.format_message() if hasattr(error, "format_message") else str(error)
+    commands = [word for word in words if not word.startswith("-")]
+    command = f" {commands[0]}" if commands[:1] == ["run"] else ""
+    return SdopsError("usage", " ".join(said.split()), f"See: sdops{command} --help")
+
+
+def interrupted(as_json: bool) -> None:
+    """Says that the person stopped it before anything was made."""
+    render(SdopsError("interrupted", "Interrupted."), as_json)

@@ -1,0 +1,114 @@
+"""Shows a job's events while they happen: live bars on a terminal, plain lines elsewhere. On stderr."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import TimeRemainingColumn
+from rich.text import Text
+from sdops_runtime.protocol import Event
+
+from sdops.report.terminal import messages, plain
+
+Watch = Callable[[Event], None]
+
+
+class Rate(ProgressColumn):
+    """UNet passes a second, as it/s is known from everywhere else."""
+
+    def render(self, task: Task) -> Text:
+        """The rate of a task that counts steps; empty for others."""
+        if not task.fields.get("rate") or not task.speed:
+            return Text("")
+        return Text(f"{task.speed:.2f} it/s" if task.speed >= 1 else f"{1 / task.speed:.1f} s/it")
+
+
+@contextmanager
+def watch(quiet: bool) -> Iterator[Watch]:
+    """Yields what takes the events; ``quiet`` shows nothing at all."""
+    console = messages()
+    if quiet:
+        yield lambda event: None
+    elif console.is_terminal:
+        with Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            Rate(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+        ) as bars:
+            yield _Live(bars).take
+    else:
+        yield _Lines(console).take
+
+
+def describe(event: Event) -> Text | None:
+    """The one line that an event is worth on paper, or None."""
+    data = event.data
+    if event.kind == "loading":
+        return Text("Loading ").append(plain(str(data["model"])))
+    if event.kind == "loaded":
+        stack = f", stack {data['stack']}" if data.get("stack") else ""
+        return plain(f"Loaded {data['model']} on {data['device']} in {data['seconds']:.1f} s ({data['dtype']}{stack})")
+    if event.kind == "planned":
+        pictures = "1 picture" if data["total"] == 1 else f"{data['total']} pictures"
+        return Text(f"{pictures}, {data['passes']} steps each")
+    if event.kind == "notice":
+        return Text("Note: ", style="yellow").append(plain(data["message"]))
+    if event.kind == "item_failed":
+        return Text("Failed: ", style="red").append(plain(f"{data['message']} {data['hint']}".strip()))
+    return None
+
+
+class _Lines:
+    """For pipes, files and CI: a line when something was done, none for every step."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._done = 0
+        self._total = 0
+
+    def take(self, event: Event) -> None:
+        line = describe(event)
+        if event.kind == "planned":
+            self._total = event.data["total"]
+        if event.kind in ("image", "item_failed"):
+            self._done += 1
+        if event.kind == "image":
+            line = plain(f"[{self._done}/{self._total}] {event.data['name']} in {event.data['seconds']:.1f} s")
+        if line is not None:
+            self._console.print(line, soft_wrap=True)
+
+
+class _Live:
+    """For terminals: what was done stays as lines, what is going on moves below them."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._loading = bars.add_task("Opening", total=None)
+        self._steps = bars.add_task("Steps", total=None, visible=False, rate=True)
+        self._images = bars.add_task("Pictures", total=None, visible=False)
+        self._chunk: tuple[int, ...] = ()
+
+    def take(self, event: Event) -> None:
+        data = event.data
+        line = describe(event)
+        if event.kind == "loading":
+            self._bars.update(self._loading, description=f"Loading {plain(data['model']).plain}")
+            line = None
+        elif event.kind == "planned":
+            self._bars.update(self._loading, visible=False)
+            self._bars.update(self._images, total=data["total"], visible=True)
+        elif event.kind == "step":
+            if self._chunk != tuple(data["indices"]):
+                self._chunk = tuple(data["indices"])
+                self._bars.reset(self._steps, total=data["steps"], visible=True)
+            self._bars.update(self._steps, completed=data["step"])
+        elif event.kind in ("image", "item_failed"):
+            self._bars.advance(self._images)
+        if line is not None:
+            self._bars.console.print(line, soft_wrap=True)

@@ -1,0 +1,362 @@
+"""Runs one job from its request to its last picture, and says so in events.
+
+Knows files, knows neither queue nor terminal. A picture is on the disk, whole,
+before its event is sent, so whatever stops a job leaves only whole pictures
+behind. One bad input fails its pictures and not the job.
+"""
+
+import os
+import re
+import shutil
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+
+from sdops_runtime import demo, device, dialect, images, memory, png, stack
+from sdops_runtime.errors import SdopsError
+from sdops_runtime.protocol import Event, Item, JobRequest, Settings
+
+#: Inputs that are opened before the model is loaded: a wrong file name should be said at once, but
+#: nobody wants to wait until thousands of photographs are decoded. Also how many stay decoded.
+AHEAD = 16
+#: Free disk space, beyond the pictures' own upper bound, below which a job is not begun.
+SPARE_BYTES = 32 * 2**20
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job runs. out: folder of the pictures. wanted: auto, cuda or cpu."""
+
+    out: Path
+    wanted: str = "auto"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An input that is fit for the model."""
+
+    image: Any
+    sha256: str
+    original: Tuple[int, int]
+
+
+class Inputs:
+    """A job's input images, opened when first needed; the last ``AHEAD`` stay decoded."""
+
+    def __init__(self, request: JobRequest, sources: Sequence[Path], emit: Emit) -> None:
+        self._settings = request.settings
+        self._sources = sources
+        self._emit = emit
+        self._noticed: set = set()
+        self._ready: "OrderedDict[int, Union[Ready, SdopsError]]" = OrderedDict()
+
+    def open(self, number: int) -> Union[Ready, SdopsError]:
+        """Input ``number``, fitted to the wanted size, or why it is none."""
+        if number not in self._ready:
+            self._ready[number] = self._open(number)
+            while len(self._ready) > AHEAD:
+                self._ready.popitem(last=False)
+        return self._ready[number]
+
+    def open_first(self) -> None:
+        """Opens the first inputs; raises the first one's SdopsError if there is no good one in the job."""
+        found = [self.open(number) for number in range(min(AHEAD, len(self._sources)))]
+        bad = [one for one in found if isinstance(one, SdopsError)]
+        if len(bad) == len(self._sources):
+            raise bad[0]
+
+    def _open(self, number: int) -> Union[Ready, SdopsError]:
+        try:
+            opened = images.open_image(self._sources[number], self._settings.background)
+            fitted = images.fit(opened.image, self._settings.width, self._settings.height)
+        except SdopsError as error:
+            return error
+        if number not in self._noticed:
+            self._noticed.add(number)
+            for notice in opened.notices:
+                self._emit(Event("notice", {"code": "input", "message": notice}))
+            width, height = fitted.size
+            if min(width, height) > 512:
+                message = f"{width}x{height} is more than the model's 512 both ways: parts may repeat."
+                self._emit(Event("notice", {"code": "large", "message": message}))
+        return Ready(fitted, opened.sha256, opened.size)
+
+
+def run(request: JobRequest, sources: Sequence[Path], place: Place, emit: Emit) -> Event:
+    """Makes the job's pictures; emits events, exactly one terminal one, and returns that.
+
+    sources: the files of ``request.inputs``, in that order. What stops the
+    whole job is in ``failed``; an interrupt (Ctrl-C) ends in ``cancelled``,
+    with every finished picture kept. Raises only what ``emit`` raises.
+    """
+    tally = _Tally(request, emit)
+    try:
+        _run(request, sources, place, tally.emit)
+        last = Event("done", tally.summary())
+    except SdopsError as error:
+        told = {"code": error.code, "message": error.message, "hint": error.hint}
+        last = Event("failed", dict(tally.summary(), **told))
+    except KeyboardInterrupt:
+        last = Event("cancelled", tally.summary())
+    emit(last)
+    return last
+
+
+def _run(request: JobRequest, sources: Sequence[Path], place: Place, emit: Emit) -> None:
+    request.check()
+    inputs = Inputs(request, sources, emit)
+    inputs.open_first()
+    _check_output(request, place)
+    emit(Event("loading", {"model": request.settings.model}))
+    engine, about = load(request.settings, place)
+    batch = request.batch or _batch(request, inputs, engine)
+    emit(Event("loaded", dict(about, batch=batch, seconds=round(engine.seconds, 2))))
+    _notice(request, engine, emit)
+    steps, strength = request.settings.steps, request.settings.strength
+    passes = steps + 1 - dialect.first_timestep(steps, strength)
+    emit(Event("planned", {"total": request.total, "passes": passes}))
+    maker = _Maker(request, place, engine, about, batch, emit)
+    for chunk in _chunks(request.items(), inputs, batch):
+        maker.make(chunk)
+
+
+class _Tally:
+    """Counts what a job has done from its own events."""
+
+    def __init__(self, request: JobRequest, emit: Emit) -> None:
+        self._started = time.monotonic()
+        self._seeds = [item.seed for item in request.items()]
+        self._emit = emit
+        self._counts = {"images": 0, "failed": 0, "flagged": 0}
+        self._open = set(range(len(self._seeds)))
+
+    def emit(self, event: Event) -> None:
+        if event.kind == "image":
+            self._counts["images"] += 1
+            self._counts["flagged"] += bool(event.data["flagged"])
+        elif event.kind == "item_failed":
+            self._counts["failed"] += 1
+        if event.kind in ("image", "item_failed"):
+            self._open.discard(event.data["index"])
+        self._emit(event)
+
+    def summary(self) -> Dict[str, Any]:
+        """Fields of every terminal event; ``missing`` are the seeds of what was not made."""
+        missing = [self._seeds[index] for index in sorted(self._open)]
+        seconds = round(time.monotonic() - self._started, 2)
+        return dict(self._counts, missing=missing, seconds=seconds)
+
+
+def load(settings: Settings, place: Place) -> Tuple[Any, Mapping[str, Any]]:
+    """The engine for a job's model, and what every picture's record says about it."""
+    # Imported here: the libraries behind them take seconds, and say best themselves if they are missing.
+    dialect.libraries()
+    from sdops_runtime import hub, pipeline
+
+    chosen = device.pick(place.wanted)
+    dtype = device.number_format(settings.dtype, chosen)
+    if settings.model == demo.NAME:
+        folder, name, revision = demo.ensure(), demo.NAME, f"recipe {demo.RECIPE}"
+    else:
+        local = hub.resolve(settings.model, settings.revision, weights=dialect.weight_suffixes())
+        folder, name, revision = local.path, local.name, local.revision
+    engine = pipeline.load(folder, chosen, dtype)
+    versions = dialect.versions()
+    return engine, {
+        "model": name,
+        "revision": revision,
+        "stack": stack.identify(versions),
+        "versions": versions,
+        "device": chosen.name,
+        "dtype": engine.dtype,
+    }
+
+
+class _Maker:
+    """Makes chunk after chunk of a job and saves what comes out."""
+
+    def __init__(
+        self,
+        request: JobRequest,
+        place: Place,
+        engine: Any,
+        about: Mapping[str, Any],
+        batch: int,
+        emit: Emit,
+    ) -> None:
+        from sdops_runtime import pipeline
+
+        self._request = request
+        self._place = place
+        self._engine = engine
+        self._about = about
+        self._batch = batch
+        self._emit = emit
+        self._draw = pipeline.Draw
+        settings = request.settings
+        self._recipe = pipeline.Recipe(
+            settings.strength, settings.steps, settings.guidance, settings.negative_prompt or ""
+        )
+
+    def make(self, chunk: "Chunk") -> None:
+        """Makes and saves the chunk's pictures, or reports why its input gives none."""
+        if chunk.failure is not None:
+            for item in chunk.items:
+                self._fail(item, chunk.failure)
+            return
+        began = time.monotonic()
+        indices = [item.index for item in chunk.items]
+        draws = [
+            self._draw(ready.image, ready.sha256, self._request.prompts[item.prompt], item.seed)
+            for item, ready in zip(chunk.items, chunk.inputs)
+        ]
+
+        def step(done: int, of: int) -> None:
+            self._emit(Event("step", {"indices": indices, "step": done, "steps": of}))
+
+        pictures = self._engine.make(draws, self._recipe, self._batch, step)
+        for item, ready, picture in zip(chunk.items, chunk.inputs, pictures):
+            if picture.failure is not None:
+                self._fail(item, picture.failure)
+            else:
+                self._save(item, ready, picture, (time.monotonic() - began) / len(pictures))
+
+    def _fail(self, item: Item, error: SdopsError) -> None:
+        data = {"index": item.index, "seed": item.seed, "input": item.input, "prompt": item.prompt}
+        data.update(code=error.code, message=error.message, hint=error.hint)
+        self._emit(Event("item_failed", data))
+
+    def _save(self, item: Item, ready: Ready, picture: Any, seconds: float) -> None:
+        name = output_name(self._request.inputs[item.input], item.seed)
+        record = png.Record(
+            **{key: self._about[key] for key in ("model", "revision", "stack", "versions", "device", "dtype")},
+            batch=self._batch,
+            prompt=self._request.prompts[item.prompt],
+            seed=item.seed,
+            index=item.index,
+            width=picture.image.width,
+            height=picture.image.height,
+            input_sha256=ready.sha256,
+            input_size=ready.original,
+            flagged=picture.flagged,
+            retried_float32=picture.retried,
+            **{
+                key: getattr(self._request.settings, key)
+                for key in ("negative_prompt", "strength", "guidance", "steps", "background")
+            },
+        )
+        digest = png.save_png(picture.image, self._place.out / name, record, self._place.overwrite)
+        data = {
+            "index": item.index,
+            "name": name,
+            "sha256": digest,
+            "seed": item.seed,
+            "input": item.input,
+            "prompt": item.prompt,
+            "width": picture.image.width,
+            "height": picture.image.height,
+            "seconds": round(seconds, 2),
+            "flagged": picture.flagged,
+            "retried": picture.retried,
+        }
+        self._emit(Event("image", data))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Items that are made together: of one size, or one failed input's."""
+
+    items: Tuple[Item, ...]
+    inputs: Tuple[Ready, ...] = ()
+    failure: Optional[SdopsError] = None
+
+
+def _chunks(items: Sequence[Item], inputs: Inputs, batch: int) -> Iterator[Chunk]:
+    """Cuts a job into chunks of up to ``batch`` neighbours of one size."""
+    waiting: List[Tuple[Item, Ready]] = []
+
+    def flush() -> Iterator[Chunk]:
+        if waiting:
+            yield Chunk(tuple(item for item, _ in waiting), tuple(ready for _, ready in waiting))
+            waiting.clear()
+
+    for item in items:
+        ready = inputs.open(item.input)
+        if isinstance(ready, SdopsError):
+            yield Chunk((item,), failure=ready)
+            continue
+        if len(waiting) == batch or (waiting and waiting[0][1].image.size != ready.image.size):
+            yield from flush()
+        waiting.append((item, ready))
+    yield from flush()
+
+
+def output_name(name: str, seed: int) -> str:
+    """The file name of a picture: its input's stem, made harmless, and its seed."""
+    stem = re.sub(r"[^\w.+-]+", "_", Path(name).stem).strip("._") or "picture"
+    return f"{stem[:100]}-{seed}.png"
+
+
+def _batch(request: JobRequest, inputs: Inputs, engine: Any) -> int:
+    ready = [inputs.open(number) for number in range(min(AHEAD, len(request.inputs)))]
+    sizes = [one.image.size for one in ready if isinstance(one, Ready)]
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    return memory.plan(device.free_bytes(engine.device), width, height, engine.dtype, request.total).batch
+
+
+def _check_output(request: JobRequest, place: Place) -> None:
+    """Makes the output folder; raises SdopsError if it will not take the job's pictures.
+
+    output-unwritable, output-exists, or disk-full: a PNG is at most its pixels' size.
+    """
+    settings, out = request.settings, place.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        writable = os.access(out, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise SdopsError(
+            "output-unwritable", f"Pictures cannot be written to {out}.", "Name another folder with --out."
+        )
+    names = [output_name(request.inputs[item.input], item.seed) for item in request.items()]
+    there = [] if place.overwrite else [name for name in names if (out / name).exists()]
+    if there:
+        more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
+        raise SdopsError(
+            "output-exists",
+            f"{out / there[0]}{more} there already.",
+            "Use another --seed or --out, or --overwrite to replace.",
+        )
+    needed = request.total * settings.width * (settings.height or settings.width) * 3 + SPARE_BYTES
+    free = shutil.disk_usage(out).free
+    if free < needed:
+        raise SdopsError(
+            "disk-full",
+            f"{request.total} pictures may need {needed / 2**20:.0f} MiB in {out}, "
+            f"and {free / 2**20:.0f} MiB are free.",
+            "Free some space, or write elsewhere with --out.",
+        )
+
+
+def _notice(request: JobRequest, engine: Any, emit: Emit) -> None:
+    def notice(code: str, message: str) -> None:
+        emit(Event("notice", {"code": code, "message": message}))
+
+    if engine.device.reason:
+        notice("cpu", f"The CPU makes the pictures, which is slow: {engine.device.reason}.")
+    for code, message in engine.notices:
+        notice(code, message)
+    texts = [(prompt, False) for prompt in request.prompts]
+    if request.settings.negative_prompt:
+        texts.append((request.settings.negative_prompt, True))
+    for text, negative in texts:
+        dropped = engine.dropped(text, negative)
+        if dropped:
+            what = "negative prompt" if negative else "prompt"
+            notice("prompt-cut", f"The {what} is longer than the model reads. It will not see: {dropped}")

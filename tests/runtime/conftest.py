@@ -1,0 +1,47 @@
+"""What the runtime's tests share: one thread, a cache of their own, the demo model. Python 3.9."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch is imported: two threads on a busy machine are many times slower than one here,
+# and their sums round differently.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Keeps the tests away from the person's caches and tokens."""
+    patch = pytest.MonkeyPatch()
+    cache = tmp_path_factory.mktemp("cache")
+    patch.setenv("XDG_CACHE_HOME", str(cache))
+    patch.setenv("HF_HOME", str(cache / "huggingface"))
+    yield cache
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def libraries():
+    """Imports the libraries once; their own warnings are not ours."""
+    from sdops_runtime import dialect
+
+    dialect.libraries()
+
+
+@pytest.fixture(scope="session")
+def demo_folder(own_cache, libraries) -> Path:
+    """The demo model, built once."""
+    from sdops_runtime import demo
+
+    return demo.ensure()
+
+
+@pytest.fixture(scope="session")
+def engine(demo_folder):
+    """The demo model, loaded on the CPU in float32."""
+    import torch
+    from sdops_runtime import device, pipeline
+
+    return pipeline.load(demo_folder, device.pick("cpu"), torch.float32)
