@@ -36,7 +36,9 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where in the code an error came from.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where in the code an error came from.")
+    ] = False,
 ) -> None:
     """Turns fresh GPU VMs into Stable Diffusion image-to-image hosts and runs work on them."""
 
@@ -95,9 +97,7 @@ def run(
         str, typer.Option("--background", help="Colour put behind transparent parts.", metavar="COLOUR")
     ] = _DEFAULT.background,
     host: Annotated[str, typer.Option("--host", help="Where to run; local is this machine.")] = "local",
-    device: Annotated[
-        str, typer.Option("--device", help="On the local host: auto, cuda or cpu.")
-    ] = "auto",
+    device: Annotated[str, typer.Option("--device", help="On the local host: auto, cuda or cpu.")] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace pictures that are there already.")
     ] = False,
@@ -141,7 +141,7 @@ def main() -> None:
     words = sys.argv[1:]
     as_json = "--json" in words
     try:
-        code = app(words, standalone_mode=False) or Exit.OK
+        code = app(words, prog_name="sdops", standalone_mode=False) or Exit.OK
     except SdopsError as error:
         if "--debug" in words:
             raise

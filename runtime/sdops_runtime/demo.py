@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import zlib
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from sdops_runtime import dialect, stack
 
@@ -31,6 +31,7 @@ WORDS = (
     "trending artstation blurry ugly low quality high red green blue black white smiling by as"
 )
 TOKENS = 77
+_START, _END = "<|startoftext|>", "<|endoftext|>"
 
 _UNET = {
     "_class_name": "UNet2DConditionModel",
@@ -135,9 +136,9 @@ def build(folder: Path) -> None:
         model_type="clip_text_model",
         vocab_size=len(vocabulary),
         max_position_embeddings=TOKENS,
-        bos_token_id=vocabulary["<|startoftext|>"],
-        eos_token_id=vocabulary["<|endoftext|>"],
-        pad_token_id=vocabulary["<|endoftext|>"],
+        bos_token_id=vocabulary[_START],
+        eos_token_id=vocabulary[_END],
+        pad_token_id=vocabulary[_END],
     )
     checker = {
         "architectures": ["StableDiffusionSafetyChecker"],
@@ -166,7 +167,7 @@ def build(folder: Path) -> None:
         _weights(folder / component, component, config)
 
 
-def _weights(folder: Path, component: str, config: Dict[str, Any]) -> None:
+def _weights(folder: Path, component: str, config: dict[str, Any]) -> None:
     import torch
 
     tensors = {}
@@ -176,7 +177,7 @@ def _weights(folder: Path, component: str, config: Dict[str, Any]) -> None:
     torch.save(tensors, folder / name)
 
 
-def _fill(name: str, shape: Tuple[int, ...], dtype: Any) -> Any:
+def _fill(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """A tensor that depends on its name and shape only."""
     import torch
 
@@ -198,37 +199,37 @@ def _fill(name: str, shape: Tuple[int, ...], dtype: Any) -> Any:
     return drawn * (gain * fan_in**-0.5 if fan_in else 0.02)
 
 
-def _tokens() -> Tuple[Dict[str, int], List[Tuple[str, str]]]:
+def _tokens() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Vocabulary and merge rules of a byte-level BPE that knows ``WORDS``."""
     letters = _byte_letters()
-    merges: List[Tuple[str, str]] = []
+    merges: list[tuple[str, str]] = []
     for word in WORDS.split():
-        parts = list(word[:-1]) + [word[-1] + "</w>"]
+        parts = [*list(word[:-1]), word[-1] + "</w>"]
         while len(parts) > 1:
             if (parts[0], parts[1]) not in merges:
                 merges.append((parts[0], parts[1]))
-            parts = [parts[0] + parts[1]] + parts[2:]
+            parts = [parts[0] + parts[1], *parts[2:]]
     names = letters + [letter + "</w>" for letter in letters]
-    names += [left + right for left, right in merges] + ["<|startoftext|>", "<|endoftext|>"]
-    vocabulary: Dict[str, int] = {}
+    names += [left + right for left, right in merges] + [_START, _END]
+    vocabulary: dict[str, int] = {}
     for name in names:
         vocabulary.setdefault(name, len(vocabulary))
     return vocabulary, merges
 
 
-def _byte_letters() -> List[str]:
+def _byte_letters() -> list[str]:
     """The printable letter that byte-level BPE writes for each of the 256 bytes."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) for byte in printable] + [chr(256 + place) for place in range(len(hidden))]
 
 
-def _tokenizer(folder: Path, vocabulary: Dict[str, int], merges: List[Tuple[str, str]]) -> None:
-    def token(text: str) -> Dict[str, Any]:
+def _tokenizer(folder: Path, vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> None:
+    def token(text: str) -> dict[str, Any]:
         flags = {"lstrip": False, "normalized": True, "rstrip": False, "single_word": False}
         return {"__type": "AddedToken", "content": text, **flags}
 
-    start, end = token("<|startoftext|>"), token("<|endoftext|>")
+    start, end = token(_START), token(_END)
     special = {"bos_token": start, "eos_token": end, "unk_token": end}
     _json(folder / "vocab.json", vocabulary)
     lines = ["#version: 0.2"] + [f"{left} {right}" for left, right in merges]
@@ -241,14 +242,14 @@ def _tokenizer(folder: Path, vocabulary: Dict[str, int], merges: List[Tuple[str,
             do_lower_case=True,
             errors="replace",
             model_max_length=TOKENS,
-            pad_token="<|endoftext|>",
+            pad_token=_END,
             tokenizer_class="CLIPTokenizer",
         ),
     )
     plain = {name: {key: value[key] for key in value if key != "__type"} for name, value in special.items()}
-    _json(folder / "special_tokens_map.json", dict(plain, pad_token="<|endoftext|>"))
+    _json(folder / "special_tokens_map.json", dict(plain, pad_token=_END))
 
 
-def _json(path: Path, data: Dict[str, Any]) -> None:
+def _json(path: Path, data: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -13,10 +13,12 @@ import importlib.metadata
 import inspect
 import logging
 import os
+import re
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any
 
 from sdops_runtime.errors import SdopsError
 
@@ -27,7 +29,12 @@ LIBRARIES = ("numpy", "PIL", "torch", "transformers", "diffusers")
 PACKAGES = ("torch", "diffusers", "transformers", "Pillow", "numpy")
 
 #: Attention of the VAE: its names in the older file layout, which both generations read.
-_VAE_NAMES = ((".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value."), (".to_out.0.", ".proj_attn."))
+_VAE_NAMES = (
+    (".to_q.", ".query."),
+    (".to_k.", ".key."),
+    (".to_v.", ".value."),
+    (".to_out.0.", ".proj_attn."),
+)
 
 
 def libraries() -> None:
@@ -57,7 +64,7 @@ def libraries() -> None:
                 ) from error
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """Installed versions of ``PACKAGES``; what is not installed is left out."""
     found = {}
     for name in PACKAGES:
@@ -71,7 +78,7 @@ def is_guide_generation() -> bool:
     return "init_image" in inspect.signature(_pipeline_class().__call__).parameters
 
 
-def weight_suffixes() -> Tuple[str, ...]:
+def weight_suffixes() -> tuple[str, ...]:
     """Endings of weight files this generation reads, best first."""
     return (".bin",) if is_guide_generation() else (".safetensors", ".bin")
 
@@ -101,7 +108,7 @@ def first_timestep(steps: int, strength: float) -> int:
     return steps - min(int(steps * strength), steps)
 
 
-def prompt_ids(tokenizer: Any, prompt: str, negative: bool = False) -> Tuple[Any, List[int]]:
+def prompt_ids(tokenizer: Any, prompt: str, negative: bool = False) -> tuple[Any, list[int]]:
     """Token ids of a prompt, shape (1, 77), and the ids that did not fit.
 
     A longer prompt is cut without the closing end token by the guide's
@@ -130,16 +137,15 @@ def computes_half_on_cpu() -> bool:
     return not is_guide_generation()
 
 
-def empty_state(component: str, config: Dict[str, Any]) -> Dict[str, Any]:
+def empty_state(component: str, config: dict[str, Any]) -> dict[str, Any]:
     """Names, shapes and types of a component's weights in the older layout, which both read.
 
     ``config`` is the component's config.json. Values are whatever the library fills in.
     """
     import diffusers
+    import torch
     import transformers
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-
-    import torch
 
     settings = {name: value for name, value in config.items() if not name.startswith("_")}
     with quiet():
@@ -186,9 +192,9 @@ def quiet() -> Iterator[None]:
 def _hide_bars() -> None:
     """Turns off, for good, the progress bars that today's libraries draw while they load weights."""
     for name in ("transformers", "diffusers"):
-        module = sys.modules.get(f"{name}.utils.logging")
-        if hasattr(module, "disable_progress_bar"):
-            module.disable_progress_bar()
+        hide = getattr(sys.modules.get(f"{name}.utils.logging"), "disable_progress_bar", None)
+        if hide is not None:
+            hide()
 
 
 def _older_name(component: str, name: str) -> str:
@@ -198,9 +204,8 @@ def _older_name(component: str, name: str) -> str:
                 name = name.replace(new, old)
     elif component == "text_encoder" and not name.startswith("text_model."):
         name = "text_model." + name
-    elif component == "safety_checker" and name.startswith("vision_model."):
-        if not name.startswith("vision_model.vision_model."):
-            name = "vision_model." + name
+    elif component == "safety_checker" and re.match(r"vision_model\.(?!vision_model\.)", name):
+        name = "vision_model." + name
     return name
 
 

@@ -4,7 +4,6 @@ No I/O here. Standard library only, Python 3.9.
 """
 
 from dataclasses import dataclass
-from typing import Dict
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,7 @@ class Code:
 
 
 #: Every code that ``sdops_runtime`` raises. A test holds this table and the code together.
-CODES: Dict[str, Code] = {
+CODES: dict[str, Code] = {
     # the request
     "settings-invalid": Code("a setting is outside its range", usage=True),
     "prompt-empty": Code("there is no prompt, or it is blank", usage=True),
@@ -64,5 +63,5 @@ class SdopsError(Exception):
         self.message = message
         self.hint = hint
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
         return (type(self), (self.code, self.message, self.hint))

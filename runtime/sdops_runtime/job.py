@@ -10,9 +10,10 @@ import re
 import shutil
 import time
 from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Optional, Union
 
 from sdops_runtime import demo, device, dialect, images, memory, png, stack
 from sdops_runtime.errors import SdopsError
@@ -42,7 +43,7 @@ class Ready:
 
     image: Any
     sha256: str
-    original: Tuple[int, int]
+    original: tuple[int, int]
 
 
 class Inputs:
@@ -52,8 +53,8 @@ class Inputs:
         self._settings = request.settings
         self._sources = sources
         self._emit = emit
-        self._noticed: set = set()
-        self._ready: "OrderedDict[int, Union[Ready, SdopsError]]" = OrderedDict()
+        self._noticed: set[int] = set()
+        self._ready: OrderedDict[int, Union[Ready, SdopsError]] = OrderedDict()
 
     def open(self, number: int) -> Union[Ready, SdopsError]:
         """Input ``number``, fitted to the wanted size, or why it is none."""
@@ -145,14 +146,14 @@ class _Tally:
             self._open.discard(event.data["index"])
         self._emit(event)
 
-    def summary(self) -> Dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Fields of every terminal event; ``missing`` are the seeds of what was not made."""
         missing = [self._seeds[index] for index in sorted(self._open)]
         seconds = round(time.monotonic() - self._started, 2)
         return dict(self._counts, missing=missing, seconds=seconds)
 
 
-def load(settings: Settings, place: Place) -> Tuple[Any, Mapping[str, Any]]:
+def load(settings: Settings, place: Place) -> tuple[Any, Mapping[str, Any]]:
     """The engine for a job's model, and what every picture's record says about it."""
     # Imported here: the libraries behind them take seconds, and say best themselves if they are missing.
     dialect.libraries()
@@ -227,14 +228,16 @@ class _Maker:
                 self._save(item, ready, picture, (time.monotonic() - began) / len(pictures))
 
     def _fail(self, item: Item, error: SdopsError) -> None:
-        data = {"index": item.index, "seed": item.seed, "input": item.input, "prompt": item.prompt}
-        data.update(code=error.code, message=error.message, hint=error.hint)
-        self._emit(Event("item_failed", data))
+        where = {"index": item.index, "seed": item.seed, "input": item.input, "prompt": item.prompt}
+        why = {"code": error.code, "message": error.message, "hint": error.hint}
+        self._emit(Event("item_failed", {**where, **why}))
 
     def _save(self, item: Item, ready: Ready, picture: Any, seconds: float) -> None:
         name = output_name(self._request.inputs[item.input], item.seed)
         record = png.Record(
-            **{key: self._about[key] for key in ("model", "revision", "stack", "versions", "device", "dtype")},
+            **{
+                key: self._about[key] for key in ("model", "revision", "stack", "versions", "device", "dtype")
+            },
             batch=self._batch,
             prompt=self._request.prompts[item.prompt],
             seed=item.seed,
@@ -271,14 +274,14 @@ class _Maker:
 class Chunk:
     """Items that are made together: of one size, or one failed input's."""
 
-    items: Tuple[Item, ...]
-    inputs: Tuple[Ready, ...] = ()
+    items: tuple[Item, ...]
+    inputs: tuple[Ready, ...] = ()
     failure: Optional[SdopsError] = None
 
 
 def _chunks(items: Sequence[Item], inputs: Inputs, batch: int) -> Iterator[Chunk]:
     """Cuts a job into chunks of up to ``batch`` neighbours of one size."""
-    waiting: List[Tuple[Item, Ready]] = []
+    waiting: list[tuple[Item, Ready]] = []
 
     def flush() -> Iterator[Chunk]:
         if waiting:

@@ -12,9 +12,10 @@ and round differently. It does not know jobs, files or queues.
 import pickle
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Optional
 
 from PIL import Image
 
@@ -82,12 +83,12 @@ class Engine:
     def __init__(self, pipeline: Any, device: Device, dtype: Any, seconds: float) -> None:
         self.device = device
         self.seconds = seconds
-        self.notices: List[Tuple[str, str]] = []
+        self.notices: list[tuple[str, str]] = []
         self._pipeline = pipeline
         self._dtype = dtype
         self._working_dtype = dtype
-        self._prompts: "OrderedDict[Any, Any]" = OrderedDict()
-        self._inputs: "OrderedDict[Any, Any]" = OrderedDict()
+        self._prompts: OrderedDict[Any, Any] = OrderedDict()
+        self._inputs: OrderedDict[Any, Any] = OrderedDict()
         self._check_model()
 
     @property
@@ -107,7 +108,7 @@ class Engine:
 
     def make(
         self, draws: Sequence[Draw], recipe: Recipe, batch: int, on_step: Callable[[int, int], None]
-    ) -> List[Picture]:
+    ) -> list[Picture]:
         """Makes 1 to ``batch`` pictures of one size together; returns them in the order of ``draws``.
 
         on_step(done, of) is called after each UNet call; what it raises ends the
@@ -132,7 +133,7 @@ class Engine:
 
     def _make(
         self, draws: Sequence[Draw], recipe: Recipe, batch: int, on_step: Callable[[int, int], None]
-    ) -> List[Picture]:
+    ) -> list[Picture]:
         latents = self._sample(draws, recipe, batch, on_step)
         pictures = []
         for draw, latent in zip(draws, latents):
@@ -190,10 +191,10 @@ class Engine:
         latents = (mean + deviation * sampled) * dialect.latent_scale(self._pipeline.vae)
         return schedule.signal * latents + schedule.noise * noise
 
-    def _encode_input(self, draw: Draw) -> Tuple[Any, Any]:
+    def _encode_input(self, draw: Draw) -> tuple[Any, Any]:
         """Mean and standard deviation of an input's latents, each of shape (1, 4, height/8, width/8)."""
 
-        def encode() -> Tuple[Any, Any]:
+        def encode() -> tuple[Any, Any]:
             import numpy
             import torch
 
@@ -202,7 +203,10 @@ class Engine:
             found = self._pipeline.vae.encode(pixels).latent_dist
             return found.mean, found.std
 
-        return self._kept(self._inputs, (draw.key, draw.image.size, self._working_dtype), encode)
+        kept: tuple[Any, Any] = self._kept(
+            self._inputs, (draw.key, draw.image.size, self._working_dtype), encode
+        )
+        return kept
 
     def _encode_prompt(self, prompt: str, negative: bool = False) -> Any:
         """A prompt as the UNet reads it, shape (1, 77, 768) for Stable Diffusion v1."""
@@ -254,7 +258,7 @@ class Engine:
                 failure=SdopsError(
                     "image-not-finite",
                     f"The picture with seed {draw.seed} overflowed in {where}: no valid pixels came out.",
-                    "Try another seed, a lower --guidance, or --dtype float32; if all fail, the model is damaged.",
+                    "Try another seed, a lower --guidance, or --dtype float32.",
                 ),
             )
         image = Image.fromarray((values * 255).round().astype("uint8"))

@@ -6,8 +6,9 @@ coefficients before the loop keeps the loop free of look-ups that make a GPU
 wait. Works on anything that adds and multiplies; imports nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, List, Sequence, Tuple
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Schedule:
     start = signal * latents + noise * drawn.
     """
 
-    steps: Tuple[Step, ...]
+    steps: tuple[Step, ...]
     signal: float
     noise: float
 
@@ -44,8 +45,8 @@ def schedule(alphas: Sequence[Any], final_alpha: Any, offset: int, steps: int, f
     ratio = len(alphas) // steps
     levels = [place * ratio + offset for place in range(steps)]
     # The second highest level comes twice: PLMS starts with one step of a second-order method.
-    timesteps = ([levels[-1]] + [levels[-2]] + levels[-2::-1])[first:]
-    found: List[Step] = []
+    timesteps = ([levels[-1], levels[-2], *levels[-2::-1]])[first:]
+    found: list[Step] = []
     for number, timestep in enumerate(timesteps):
         # The second call repeats the first step with a better estimate, wherever the list was entered.
         here, below = (timestep + ratio, timestep) if number == 1 else (timestep, timestep - ratio)
@@ -64,7 +65,7 @@ class Plms:
 
     def __init__(self) -> None:
         self._number = 0
-        self._outputs: List[Any] = []
+        self._outputs: list[Any] = []
         self._start: Any = None
 
     def advance(self, step: Step, output: Any, sample: Any) -> Any:

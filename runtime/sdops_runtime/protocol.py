@@ -7,8 +7,9 @@ byte is sent. No I/O here. Standard library only, Python 3.9.
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Optional
 
 from sdops_runtime.errors import SdopsError
 
@@ -112,8 +113,8 @@ class JobRequest:
     None until then.
     """
 
-    inputs: Tuple[str, ...]
-    prompts: Tuple[str, ...]
+    inputs: tuple[str, ...]
+    prompts: tuple[str, ...]
     settings: Settings = field(default_factory=Settings)
     batch: Optional[int] = None
     protocol: int = PROTOCOL
@@ -123,7 +124,9 @@ class JobRequest:
         if not self.inputs:
             raise _invalid("there is no input image", "Name at least one image file.")
         if not self.prompts:
-            raise SdopsError("prompt-empty", "There is no prompt.", 'Add one, as in "wearing a christmas hat".')
+            raise SdopsError(
+                "prompt-empty", "There is no prompt.", 'Add one, as in "wearing a christmas hat".'
+            )
         for number, prompt in enumerate(self.prompts, 1):
             if not prompt.strip():
                 which = "The prompt" if len(self.prompts) == 1 else f"Prompt {number}"
@@ -145,9 +148,9 @@ class JobRequest:
         """How many pictures the job makes."""
         return len(self.inputs) * len(self.prompts) * self.settings.images
 
-    def items(self) -> Tuple[Item, ...]:
+    def items(self) -> tuple[Item, ...]:
         """Every picture of the job in order: inputs, then prompts, then copies."""
-        found: List[Item] = []
+        found: list[Item] = []
         for source in range(len(self.inputs)):
             for prompt in range(len(self.prompts)):
                 for _ in range(self.settings.images):
@@ -244,12 +247,12 @@ def _check_number(name: str, value: Any, low: float, high: float, meaning: str) 
         )
 
 
-def _texts(values: Any) -> List[str]:
+def _texts(values: Any) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise TypeError("a list of texts is missing")
     return values
 
 
-def _known(kind: Any, data: Dict[str, Any]) -> Dict[str, Any]:
+def _known(kind: Any, data: dict[str, Any]) -> dict[str, Any]:
     names = {entry.name for entry in fields(kind)}
     return {name: value for name, value in data.items() if name in names}

@@ -6,7 +6,7 @@ import shutil
 import numpy
 import pytest
 from PIL import Image
-from sdops_runtime import dialect, device, pipeline
+from sdops_runtime import device, dialect, pipeline
 from sdops_runtime.pipeline import Draw, Recipe
 
 #: At 64 pixels the demo's lowest level is one value wide and magnifies rounding a hundredfold.
@@ -97,7 +97,9 @@ def test_what_a_too_long_prompt_loses_is_named(engine):
     kept = 76 if guide else 75
     words = " ".join(["hat"] * 70 + ["cat", "dog", "man", "red", "sky", "one", "two"])
     tokens = engine._pipeline.tokenizer(words).input_ids[1:-1]
-    assert engine.dropped(words).replace(" ", "") == engine._pipeline.tokenizer.decode(tokens[kept:]).replace(" ", "")
+    assert engine.dropped(words).replace(" ", "") == engine._pipeline.tokenizer.decode(tokens[kept:]).replace(
+        " ", ""
+    )
     assert engine.dropped(words, negative=True).endswith("two")
 
 
@@ -150,16 +152,13 @@ def test_every_step_is_reported(engine):
 
 
 def test_a_run_that_is_stopped_leaves_the_engine_usable(engine):
-    class Stop(Exception):
-        pass
-
     def stop(done, of):
         if done == 3:
-            raise Stop
+            raise KeyboardInterrupt
 
     recipe = RECIPES["defaults"]
     before = make(engine, [draw(5)], recipe, 1)[0]
-    with pytest.raises(Stop):
+    with pytest.raises(KeyboardInterrupt):
         engine.make([draw(6)], recipe, 1, stop)
     assert make(engine, [draw(5)], recipe, 1)[0].image.tobytes() == before.image.tobytes()
 

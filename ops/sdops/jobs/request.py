@@ -56,7 +56,9 @@ def ask(words: Sequence[str], prompts: Sequence[str], prompts_file: Path | None,
     request.check()
     for source in sources:
         if not source.exists():
-            raise SdopsError("image-missing", f"{source} does not exist.", "Check the file's name and folder.")
+            raise SdopsError(
+                "image-missing", f"{source} does not exist.", "Check the file's name and folder."
+            )
     return Asked(request, sources)
 
 
@@ -70,7 +72,9 @@ def read_prompts(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SdopsError(
-            "prompts-unreadable", f"{path} cannot be read: {reason}.", "Give a text file with one prompt a line."
+            "prompts-unreadable",
+            f"{path} cannot be read: {reason}.",
+            "Give a text file with one prompt a line.",
         ) from error
     found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not found:

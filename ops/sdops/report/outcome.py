@@ -101,7 +101,9 @@ def _say_rest(outcome: Outcome) -> None:
     last = outcome.last
     for picture in outcome.pictures:
         if picture["retried"]:
-            console.print(plain(f"{picture['name']}: float16 overflowed, made again in float32."), soft_wrap=True)
+            console.print(
+                plain(f"{picture['name']}: float16 overflowed, made again in float32."), soft_wrap=True
+            )
     if last.kind == "failed":
         failure.render(SdopsError(last.data["code"], last.data["message"], last.data["hint"]), as_json=False)
     missing = last.data.get("missing", [])

@@ -4,8 +4,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
-from rich.progress import TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 from sdops_runtime.protocol import Event
 
@@ -53,7 +61,9 @@ def describe(event: Event) -> Text | None:
         return Text("Loading ").append(plain(str(data["model"])))
     if event.kind == "loaded":
         stack = f", stack {data['stack']}" if data.get("stack") else ""
-        return plain(f"Loaded {data['model']} on {data['device']} in {data['seconds']:.1f} s ({data['dtype']}{stack})")
+        return plain(
+            f"Loaded {data['model']} on {data['device']} in {data['seconds']:.1f} s ({data['dtype']}{stack})"
+        )
     if event.kind == "planned":
         pictures = "1 picture" if data["total"] == 1 else f"{data['total']} pictures"
         return Text(f"{pictures}, {data['passes']} steps each")
@@ -79,7 +89,9 @@ class _Lines:
         if event.kind in ("image", "item_failed"):
             self._done += 1
         if event.kind == "image":
-            line = plain(f"[{self._done}/{self._total}] {event.data['name']} in {event.data['seconds']:.1f} s")
+            line = plain(
+                f"[{self._done}/{self._total}] {event.data['name']} in {event.data['seconds']:.1f} s"
+            )
         if line is not None:
             self._console.print(line, soft_wrap=True)
 

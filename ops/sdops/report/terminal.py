@@ -19,4 +19,9 @@ def plain(text: str) -> Text:
 
     Neither rich markup nor terminal control characters in it take effect.
     """
-    return Text("".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text))
+    return Text(
+        "".join(
+            letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
+            for letter in text
+        )
+    )

@@ -1,4 +1,4 @@
-"""What the runtime's tests share: one thread, a cache of their own, the demo model. Python 3.9."""
+"""What all tests share: one thread, a cache of their own, the demo model. Python 3.9."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,6 @@ import pytest
 # Before torch is imported: two threads on a busy machine are many times slower than one here,
 # and their sums round differently.
 os.environ["OMP_NUM_THREADS"] = "1"
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,6 +17,7 @@ def own_cache(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     patch.setenv("XDG_CACHE_HOME", str(cache))
     patch.setenv("HF_HOME", str(cache / "huggingface"))
+    patch.delenv("HF_TOKEN", raising=False)
     yield cache
     patch.undo()
 
@@ -45,3 +45,14 @@ def engine(demo_folder):
     from sdops_runtime import device, pipeline
 
     return pipeline.load(demo_folder, device.pick("cpu"), torch.float32)
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    """A small JPEG with structure, wider than high."""
+    from PIL import Image
+
+    path = tmp_path / "photo.jpg"
+    bands = [Image.linear_gradient("L").rotate(turn).resize((300, 200)) for turn in (0, 90, 180)]
+    Image.merge("RGB", bands).save(path, quality=95)
+    return path

@@ -1,0 +1,71 @@
+# Two environments are made beside the code: .venv (the newest libraries) and, where a
+# Python of the guide's version is found, .venv-guide (the guide's libraries, for tests).
+PYTHON ?= python3
+GUIDE_PYTHON ?= $(shell $(PYTHON) .config/find-guide-python.py)
+VENV := .venv
+GUIDE := .venv-guide
+BIN := $(VENV)/bin
+STACK := PYTHONPATH=runtime $(PYTHON) -m sdops_runtime.stack
+PIP := -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test test-guide lint fix docs locks bench-start clean
+
+help: ## List what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(VENV)/ready ## Make a picture from a real photograph with the demo model
+	@photo=$$($(BIN)/python -c "from importlib.metadata import files; \
+	  print(next(f for f in files('matplotlib') if f.name == 'grace_hopper.jpg').locate())") && \
+	  $(BIN)/sdops run "$$photo" "wearing a christmas hat" --model demo --steps 20 --out demo-pictures
+
+test: $(VENV)/ready test-guide ## Run the tests, under today's libraries and the guide's
+	$(BIN)/python -m pytest
+
+ifneq ($(GUIDE_PYTHON),)
+test-guide: $(GUIDE)/ready
+	$(GUIDE)/bin/python -m pytest tests/runtime
+else
+test-guide:
+	@echo "SKIPPED: the tests under the guide's libraries: no Python of the guide's version was found."
+	@echo "         Install one (pyenv install, or your system's package) or name it: make test GUIDE_PYTHON=…"
+endif
+
+lint: $(VENV)/ready ## Check style, types, the oldest Python and the shell scripts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/vermin --quiet --no-tips --violations --target=3.9- runtime/sdops_runtime
+	$(BIN)/shellcheck .ci/run
+
+fix: $(VENV)/ready ## Mend what lint finds, where that can be done by machine
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(VENV)/ready ## Write the generated parts of the README and the picture in it anew
+	$(BIN)/python ops/docs/generate.py
+
+locks: $(VENV)/ready ## Solve the pip locks of every stack anew
+	$(BIN)/python runtime/locks.py
+
+bench-start: $(VENV)/ready ## Time the start of the command line
+	$(BIN)/python tests/bench/start.py
+
+clean: ## Remove the environments and what the tools left
+	rm -rf $(VENV) $(GUIDE) .pytest_cache .mypy_cache .ruff_cache demo-pictures
+
+$(VENV)/ready: pyproject.toml runtime/extras_hook.py runtime/sdops_runtime/stack.json
+	@echo "Installing sdops, the libraries that make pictures and the development tools into $(VENV)."
+	@echo "PyTorch is most of it: about 200 MB as a CPU build, several GB with its CUDA libraries."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) install --upgrade "pip>=25.1"
+	$(STACK) constraints cu130 > $(VENV)/constraints.txt
+	$(BIN)/python $(PIP) install --constraint $(VENV)/constraints.txt --editable ".[local]" --group dev --group demo
+	@touch $@
+
+$(GUIDE)/ready: pyproject.toml runtime/sdops_runtime/locks/guide-cpu.txt
+	@echo "Installing the guide's libraries (1.8 GB, for tests) into $(GUIDE)."
+	$(GUIDE_PYTHON) -m venv $(GUIDE)
+	$(GUIDE)/bin/python $(PIP) install --upgrade "pip>=25.1"
+	$(GUIDE)/bin/python $(PIP) install --no-deps --require-hashes --requirement runtime/sdops_runtime/locks/guide-cpu.txt
+	$(GUIDE)/bin/python $(PIP) install --group dev-guide
+	@touch $@

@@ -1,0 +1,141 @@
+"""Writes the generated parts of the README and the picture in it; ``--check`` only compares the parts.
+
+A part stands between ``<!-- generated:NAME -->`` and ``<!-- /generated -->``.
+The picture is what the real command left on a real (pseudo) terminal.
+"""
+
+import argparse
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import files
+from pathlib import Path
+
+from sdops_runtime import stack
+
+from sdops.errors import ALL_CODES, exit_code
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PICTURE = Path(__file__).parent / "run.svg"
+COLUMNS, LINES = 92, 14
+
+PART = re.compile(r"(<!-- generated:([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+
+
+def command_help(*words: str) -> str:
+    """The help text of a command as a block of code, in plain letters, 100 columns wide."""
+    environment = dict(os.environ, COLUMNS="100", TERM="dumb", NO_COLOR="1")
+    command = [sys.executable, "-c", "from sdops.cli import main; main()", *words, "--help"]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    lines = [line.rstrip() for line in ran.stdout.strip().splitlines()]
+    return "```text\n" + "\n".join(lines) + "\n```\n"
+
+
+def codes() -> str:
+    """Every error code with its meaning and the exit code it leads to."""
+    rows = [
+        f"| `{code}` | {entry.meaning} | {exit_code(code):d} |" for code, entry in sorted(ALL_CODES.items())
+    ]
+    return "\n".join(["| code | meaning | exit |", "|---|---|---|", *rows]) + "\n"
+
+
+def stacks() -> str:
+    """The stacks of the manifest with what they need."""
+    rows = []
+    for name in stack.names():
+        one = stack.load(name)
+        chosen = " (default)" if one == stack.load() else ""
+        pins = {pin: one.pin(pin) for pin in ("torch", "diffusers", "transformers")}
+        rows.append(
+            f"| `{name}`{chosen} | {one.python} | {pins['torch']} | {one.cuda} | {pins['diffusers']} | "
+            f"{pins['transformers']} | {one.minimum_driver} | {', '.join(one.kernels)} |"
+        )
+    heading = "| stack | Python | torch | CUDA | diffusers | transformers | driver from | GPU kernels for |"
+    return "\n".join([heading, "|---" * 8 + "|", *rows]) + "\n"
+
+
+PARTS = {
+    "help": lambda: command_help(),
+    "help-run": lambda: command_help("run"),
+    "codes": codes,
+    "stacks": stacks,
+}
+
+
+def render(text: str) -> str:
+    """The README with every generated part made anew."""
+    return PART.sub(lambda found: found[1] + PARTS[found[2]]() + found[3], text)
+
+
+def record(command: list[str], shown: str) -> str:
+    """Runs ``command`` on a pseudo terminal and returns its last screen as SVG, under ``$ shown``."""
+    import pyte
+    from rich.console import Console
+    from rich.style import Style
+    from rich.text import Text
+
+    screen = pyte.Screen(COLUMNS, LINES)
+    stream = pyte.ByteStream(screen)
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ.update(COLUMNS=str(COLUMNS), LINES=str(LINES), TERM="xterm-256color")
+        os.execvp(command[0], command)  # noqa: S606
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and select.select([terminal], [], [], 60)[0]:
+        try:
+            data = os.read(terminal, 65536)
+        except OSError:  # how a terminal says that its last process has gone
+            break
+        stream.feed(data)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        raise SystemExit("the command of the picture failed:\n" + "\n".join(screen.display))
+    console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w"), force_terminal=True)
+    console.print(Text("$ ", style="green").append(shown, style="bold default"))
+    used = max(number for number, line in enumerate(screen.display) if line.strip())
+    for row in range(used + 1):
+        line = Text()
+        for column in range(COLUMNS):
+            cell = screen.buffer[row][column]
+            colour = None if cell.fg == "default" else cell.fg.replace("brown", "yellow")
+            line.append(cell.data, Style(color=colour, bold=cell.bold))
+        line.rstrip()
+        console.print(line)
+    return console.export_svg(title="sdops run", unique_id="sdops-run")
+
+
+def main() -> None:
+    """Writes or checks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail if a part is out of date; write nothing")
+    parser.add_argument(
+        "--no-picture", action="store_true", help="leave the picture of the terminal as it is"
+    )
+    asked = parser.parse_args()
+    text = README.read_text()
+    fresh = render(text)
+    if asked.check:
+        if fresh != text:
+            raise SystemExit("README.md is out of date: run make docs")
+        return
+    README.write_text(fresh)
+    if asked.no_picture:
+        return
+    photo = next(file for file in files("matplotlib") or [] if file.name == "grace_hopper.jpg").locate()
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "photo.jpg"
+        image.write_bytes(Path(photo).read_bytes())
+        os.chdir(folder)
+        words = ["photo.jpg", "wearing a christmas hat", "--model", "demo", "--images", "3", "--seed", "7"]
+        sdops = str(Path(sys.executable).parent / "sdops")
+        shown = 'sdops run photo.jpg "wearing a christmas hat" --model demo --images 3 --seed 7'
+        PICTURE.write_text(record([sdops, "run", *words], shown))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Solves the pip locks of every stack anew: ``make locks``. Needs uv and the package index.
+
+Each lock is complete and carries hashes for Linux on x86_64. The guide's torch
+comes from conda, so it is left out of the guide's lock and stands, as PyPI has
+it, only in the lock for machines without a GPU. Solved again before anything
+new was published, it writes the same bytes.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from sdops_runtime import stack
+
+LOCKS = Path(__file__).parent / "sdops_runtime" / "locks"
+
+#: The system that the locks are for: GPU hosts run Debian 11 (glibc 2.31) or later.
+PLATFORM = "x86_64-manylinux_2_28"
+
+#: Development runs today's stack on the oldest Python that it supports, so its lock must fit both.
+OLDEST = {"cu130": "3.11"}
+
+
+def solve(chosen: stack.Stack, requirements: tuple[str, ...], leave_out: tuple[str, ...] = ()) -> str:
+    """The lock's text for exact ``requirements``; torch is exact among them, so no newer one is taken."""
+    assert any(requirement.startswith("torch==") for requirement in requirements)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "requirements.in"
+        source.write_text("".join(f"{requirement}\n" for requirement in requirements))
+        command = [
+            *(sys.executable, "-m", "uv", "pip", "compile", str(source)),
+            *("--quiet", "--no-config", "--no-header", "--no-annotate", "--generate-hashes"),
+            *("--no-emit-index-url", "--no-emit-find-links"),
+            *("--python-version", OLDEST.get(chosen.name, chosen.python), "--python-platform", PLATFORM),
+        ]
+        for name in leave_out:
+            command += ["--no-emit-package", name]
+        # Nothing that this machine may have beside the public index: a lock is for everyone.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
+        ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
+        if ran.returncode:
+            raise SystemExit(f"The lock of {chosen.name} could not be solved.")
+        return ran.stdout
+
+
+def main() -> None:
+    """Writes every lock."""
+    LOCKS.mkdir(exist_ok=True)
+    for name in stack.names():
+        chosen = stack.load(name)
+        whole = chosen.requirements(with_gpu=False)
+        torch_by_pip = any(pin.name == "torch" for pin in chosen.pip)
+        (LOCKS / chosen.lock).write_text(solve(chosen, whole, () if torch_by_pip else ("torch",)))
+        if chosen.cpu_lock != chosen.lock:
+            (LOCKS / chosen.cpu_lock).write_text(solve(chosen, whole))
+        print(f"{name}: {len(chosen.constraints())} packages")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
