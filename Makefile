@@ -44,8 +44,8 @@ fix: $(VENV)/ready ## Mend what lint finds, where that can be done by machine
 docs: $(VENV)/ready ## Write the generated parts of the README and the picture in it anew
 	$(BIN)/python ops/docs/generate.py
 
-locks: $(VENV)/ready ## Solve the pip locks of every stack anew
-	$(BIN)/python runtime/locks.py
+locks: $(VENV)/ready ## Bring the pip locks in line with the manifest; UPGRADE=--upgrade takes the newest of the rest
+	$(BIN)/python runtime/locks.py $(UPGRADE)
 
 bench-start: $(VENV)/ready ## Time the start of the command line
 	$(BIN)/python tests/bench/start.py

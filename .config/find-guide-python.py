@@ -25,6 +25,7 @@ def main() -> None:
         except OSError:
             continue
         if answer.returncode == 0 and answer.stdout.strip() == wanted:
+            print(candidate)  # noqa: T201
             return
 
 

@@ -1,4 +1,4 @@
-"""Fills the extra ``local`` from the stack manifest when the package is built, so that no version stands twice."""
+"""Fills the extra ``local`` from the stack manifest while the package is built: no version stands twice."""
 
 import json
 from pathlib import Path

@@ -1,9 +1,10 @@
-"""Solves the pip locks of every stack anew: ``make locks``. Needs uv and the package index.
+"""Solves the pip locks of every stack: ``make locks``. Needs uv and the package index.
 
 Each lock is complete and carries hashes for Linux on x86_64. The guide's torch
 comes from conda, so it is left out of the guide's lock and stands, as PyPI has
-it, only in the lock for machines without a GPU. Solved again before anything
-new was published, it writes the same bytes.
+it, only in the lock for machines without a GPU. What a lock holds stays as
+long as it fits, so that a changed pin moves only what it must; ``--upgrade``
+takes the newest of everything that is not pinned.
 """
 
 import os
@@ -23,8 +24,10 @@ PLATFORM = "x86_64-manylinux_2_28"
 OLDEST = {"cu130": "3.11"}
 
 
-def solve(chosen: stack.Stack, requirements: tuple[str, ...], leave_out: tuple[str, ...] = ()) -> str:
-    """The lock's text for exact ``requirements``; torch is exact among them, so no newer one is taken."""
+def solve(
+    chosen: stack.Stack, requirements: tuple[str, ...], lock: Path, leave_out: tuple[str, ...] = ()
+) -> None:
+    """Writes the lock for exact ``requirements``; torch is exact among them, so no newer one is taken."""
     assert any(requirement.startswith("torch==") for requirement in requirements)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "requirements.in"
@@ -33,16 +36,17 @@ def solve(chosen: stack.Stack, requirements: tuple[str, ...], leave_out: tuple[s
             *(sys.executable, "-m", "uv", "pip", "compile", str(source)),
             *("--quiet", "--no-config", "--no-header", "--no-annotate", "--generate-hashes"),
             *("--no-emit-index-url", "--no-emit-find-links"),
+            *("--output-file", str(lock)),
             *("--python-version", OLDEST.get(chosen.name, chosen.python), "--python-platform", PLATFORM),
         ]
         for name in leave_out:
             command += ["--no-emit-package", name]
+        command += sys.argv[1:]
         # Nothing that this machine may have beside the public index: a lock is for everyone.
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
-        ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
+        ran = subprocess.run(command, stdout=subprocess.DEVNULL, env=environment, check=False)
         if ran.returncode:
             raise SystemExit(f"The lock of {chosen.name} could not be solved.")
-        return ran.stdout
 
 
 def main() -> None:
@@ -52,9 +56,9 @@ def main() -> None:
         chosen = stack.load(name)
         whole = chosen.requirements(with_gpu=False)
         torch_by_pip = any(pin.name == "torch" for pin in chosen.pip)
-        (LOCKS / chosen.lock).write_text(solve(chosen, whole, () if torch_by_pip else ("torch",)))
+        solve(chosen, whole, LOCKS / chosen.lock, () if torch_by_pip else ("torch",))
         if chosen.cpu_lock != chosen.lock:
-            (LOCKS / chosen.cpu_lock).write_text(solve(chosen, whole))
+            solve(chosen, whole, LOCKS / chosen.cpu_lock)
         print(f"{name}: {len(chosen.constraints())} packages")  # noqa: T201
 
 

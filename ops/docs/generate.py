@@ -5,6 +5,7 @@ The picture is what the real command left on a real (pseudo) terminal.
 """
 
 import argparse
+import io
 import os
 import pty
 import re
@@ -16,9 +17,8 @@ import time
 from importlib.metadata import files
 from pathlib import Path
 
-from sdops_runtime import stack
-
 from sdops.errors import ALL_CODES, exit_code
+from sdops_runtime import stack
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -95,7 +95,7 @@ def record(command: list[str], shown: str) -> str:
         stream.feed(data)
     if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
         raise SystemExit("the command of the picture failed:\n" + "\n".join(screen.display))
-    console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w"), force_terminal=True)
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ ", style="green").append(shown, style="bold default"))
     used = max(number for number, line in enumerate(screen.display) if line.strip())
     for row in range(used + 1):

@@ -88,8 +88,12 @@ def run(
         ),
     ] = _DEFAULT.model,
     revision: Annotated[
-        str | None, typer.Option("--revision", help="The model's branch, tag or commit at the hub.")
-    ] = _DEFAULT.revision,
+        str | None,
+        typer.Option(
+            "--revision",
+            help="The model's branch, tag or commit at the hub; fp16 for the default model, else main.",
+        ),
+    ] = None,
     dtype: Annotated[
         str, typer.Option("--dtype", help=f"Number format: {', '.join(DTYPES)}.")
     ] = _DEFAULT.dtype,
@@ -148,6 +152,8 @@ def main() -> None:
         failure.render(error, as_json)
         code = exit_code(error.code)
     except typer.TyperException as error:
+        if not words:  # typer has shown the help; what is missing is plain to see
+            sys.exit(int(Exit.USAGE))
         failure.render(failure.usage(error, words), as_json)
         code = Exit.USAGE
     except (KeyboardInterrupt, typer.Abort):

@@ -42,8 +42,11 @@ def libraries() -> None:
 
     Takes 3 to 10 s, nearly all of it torch and diffusers.
     """
-    # Read once when transformers is imported: it stays silent about the frameworks it does not find.
+    # All read once, at import. transformers: stay silent about frameworks it does not find. hub: make
+    # no calls of its own. OpenMP: do not spin while waiting; on a busy CPU that costs more than it saves.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with quiet():
         for name in LIBRARIES:
             try:

@@ -34,6 +34,7 @@ CODES: dict[str, Code] = {
     "licence-not-accepted": Code("the token's owner has not accepted the model's licence"),
     "hub-offline": Code("the hub cannot be reached and the model is not on this disk"),
     "hub-failed": Code("the hub answered with an error of its own"),
+    "cache-unwritable": Code("the folder where models are kept cannot be written"),
     "disk-full": Code("there is not enough free disk space"),
     # the machine
     "stack-missing": Code("a Python library that makes the pictures is not installed or broken"),

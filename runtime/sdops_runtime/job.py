@@ -114,7 +114,7 @@ def _run(request: JobRequest, sources: Sequence[Path], place: Place, emit: Emit)
     inputs.open_first()
     _check_output(request, place)
     emit(Event("loading", {"model": request.settings.model}))
-    engine, about = load(request.settings, place)
+    engine, about = load(request.settings, place, emit)
     batch = request.batch or _batch(request, inputs, engine)
     emit(Event("loaded", dict(about, batch=batch, seconds=round(engine.seconds, 2))))
     _notice(request, engine, emit)
@@ -153,8 +153,11 @@ class _Tally:
         return dict(self._counts, missing=missing, seconds=seconds)
 
 
-def load(settings: Settings, place: Place) -> tuple[Any, Mapping[str, Any]]:
-    """The engine for a job's model, and what every picture's record says about it."""
+def load(settings: Settings, place: Place, emit: Emit) -> tuple[Any, Mapping[str, Any]]:
+    """The engine for a job's model, and what every picture's record says about it.
+
+    Emits ``download`` while the model comes from the hub.
+    """
     # Imported here: the libraries behind them take seconds, and say best themselves if they are missing.
     dialect.libraries()
     from sdops_runtime import hub, pipeline
@@ -162,15 +165,21 @@ def load(settings: Settings, place: Place) -> tuple[Any, Mapping[str, Any]]:
     chosen = device.pick(place.wanted)
     dtype = device.number_format(settings.dtype, chosen)
     if settings.model == demo.NAME:
-        folder, name, revision = demo.ensure(), demo.NAME, f"recipe {demo.RECIPE}"
+        local = hub.LocalModel(demo.ensure(), demo.NAME, f"recipe {demo.RECIPE}")
     else:
-        local = hub.resolve(settings.model, settings.revision, weights=dialect.weight_suffixes())
-        folder, name, revision = local.path, local.name, local.revision
-    engine = pipeline.load(folder, chosen, dtype)
+        local = hub.resolve(
+            settings.model,
+            settings.wanted_revision,
+            weights=dialect.weight_suffixes(),
+            progress=lambda done, total: emit(Event("download", {"bytes": done, "total": total})),
+        )
+    if local.note:
+        emit(Event("notice", {"code": "model", "message": local.note}))
+    engine = pipeline.load(local.path, chosen, dtype)
     versions = dialect.versions()
     return engine, {
-        "model": name,
-        "revision": revision,
+        "model": local.name,
+        "revision": local.revision,
         "stack": stack.identify(versions),
         "versions": versions,
         "device": chosen.name,

@@ -18,6 +18,9 @@ PROTOCOL = 1
 
 DTYPES = ("auto", "float16", "bfloat16", "float32")
 
+#: The guide's model, and the branch of it that holds its weights in float16.
+DEFAULT_MODEL, DEFAULT_REVISION = "CompVis/stable-diffusion-v1-4", "fp16"
+
 #: torch.Generator.manual_seed takes up to 2**64 - 1; signed 64 bits keep JSON readers safe.
 MAX_SEED = 2**63 - 1
 #: The UNet halves its 1/8-size latents three times; below 64 pixels its lowest level is empty.
@@ -33,7 +36,7 @@ class Settings:
     """How pictures are made: the guide's parameters with the guide's defaults.
 
     model: hub id, local folder, or ``demo``. revision: branch, tag or commit at
-    the hub; ignored for folders. dtype: number format of the computation;
+    the hub, None for the usual one (``wanted_revision``). dtype: number format of the computation;
     ``auto`` is float16 on a GPU, float32 elsewhere. width: pixels, a multiple
     of 8; the height follows from the input's aspect ratio unless given.
     strength: 0 < s <= 1, how far the input is changed. steps: 2..1000,
@@ -43,8 +46,8 @@ class Settings:
     is drawn from ``seed + k``. background: colour put behind transparency.
     """
 
-    model: str = "CompVis/stable-diffusion-v1-4"
-    revision: Optional[str] = "fp16"
+    model: str = DEFAULT_MODEL
+    revision: Optional[str] = None
     dtype: str = "auto"
     width: int = 512
     height: Optional[int] = None
@@ -55,6 +58,13 @@ class Settings:
     images: int = 1
     seed: int = 0
     background: str = "white"
+
+    @property
+    def wanted_revision(self) -> Optional[str]:
+        """The revision to ask the hub for; None is its main branch."""
+        if self.revision is None and self.model == DEFAULT_MODEL:
+            return DEFAULT_REVISION
+        return self.revision
 
     def check(self) -> None:
         """Raises SdopsError("settings-invalid") for the first setting outside its range."""
@@ -195,7 +205,7 @@ class Event:
     """Something that happened in a job. Readers ignore kinds and fields they do not know.
 
     kinds and their fields:
-    loading(model) · loaded(model, revision, stack, device, dtype, batch, seconds) ·
+    loading(model) · download(bytes, total) · loaded(model, revision, stack, device, dtype, batch, seconds) ·
     notice(code, message) · planned(total, passes) · step(indices, step, steps) ·
     image(index, name, sha256, seed, input, prompt, width, height, seconds, flagged, retried) ·
     item_failed(index, seed, input, prompt, code, message, hint) · and exactly one last of

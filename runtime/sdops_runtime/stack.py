@@ -161,7 +161,7 @@ def _read(name: str) -> str:
 
 
 def main(words: list[str]) -> None:
-    """Prints names, or one stack's requirements or constraints, a line each; ``cpu`` at the end: without a GPU."""
+    """Prints names, or one stack's requirements or constraints; ``cpu`` is for a machine without a GPU."""
     usage = "usage: python -m sdops_runtime.stack names | {requirements | constraints} NAME [cpu]"
     if words == ["names"]:
         lines = names()

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-from sdops_runtime.protocol import Settings
-
 from sdops.errors import SdopsError
 from sdops.jobs.request import ask, draw_seed, read_prompts
+from sdops_runtime.protocol import Settings
 
 
 @pytest.fixture(autouse=True)

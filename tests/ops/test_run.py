@@ -14,6 +14,12 @@ from PIL import Image
 QUICK = ("--model", "demo", "--width", "128", "--steps", "4", "--seed", "7")
 
 
+def size_of(path):
+    with Image.open(path) as image:
+        image.load()
+        return image.size
+
+
 @pytest.fixture(autouse=True)
 def _libraries(libraries):
     pass
@@ -22,7 +28,7 @@ def _libraries(libraries):
 def test_a_picture_is_made_and_its_file_named(sdops, photo):
     ran = sdops("run", photo, "wearing a christmas hat", *QUICK)
     assert ran.code == 0
-    assert Image.open("photo-7.png").size == (128, 88)
+    assert size_of("photo-7.png") == (128, 88)
     heading, row = ran.out.splitlines()
     assert heading.split() == ["picture", "seed", "size", "seconds", "flagged"]
     assert re.fullmatch(r"photo-7\.png\s+7\s+128x88\s+\d+\.\d\s+no", row.strip())
@@ -134,7 +140,7 @@ def test_ctrl_c_keeps_finished_pictures_and_says_what_is_missing(photo, tmp_path
     assert len(made) >= 2
     assert not [name for name in made if not re.fullmatch(r"photo-\d+\.png", name)]
     for name in made:
-        Image.open(out / name).load()
+        size_of(out / name)
         assert name in printed
     assert f"{len(made)} of 200 pictures made; {200 - len(made)} missing." in said
     assert "--seed 7" in said

@@ -109,7 +109,9 @@ class _Live:
     def take(self, event: Event) -> None:
         data = event.data
         line = describe(event)
-        if event.kind == "loading":
+        if event.kind == "download":
+            self._bars.update(self._loading, completed=data["bytes"] >> 20, total=data["total"] >> 20)
+        elif event.kind == "loading":
             self._bars.update(self._loading, description=f"Loading {plain(data['model']).plain}")
             line = None
         elif event.kind == "planned":
