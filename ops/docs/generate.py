@@ -106,7 +106,9 @@ def record(command: list[str], shown: str) -> str:
             line.append(cell.data, Style(color=colour, bold=cell.bold))
         line.rstrip()
         console.print(line)
-    return console.export_svg(title="sdops run", unique_id="sdops-run")
+    picture = console.export_svg(title="sdops run", unique_id="sdops-run")
+    # The fonts would be fetched from elsewhere; any monospaced one will do.
+    return re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL)
 
 
 def main() -> None:

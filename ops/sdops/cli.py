@@ -34,10 +34,13 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and exit.")
+        bool,
+        typer.Option(
+            "--version", metavar="", callback=_version, is_eager=True, help="Say the version and exit."
+        ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show where in the code an error came from.")
+        bool, typer.Option("--debug", metavar="", help="Show where in the code an error came from.")
     ] = False,
 ) -> None:
     """Turns fresh GPU VMs into Stable Diffusion image-to-image hosts and runs work on them."""
@@ -62,50 +65,73 @@ def run(
         str | None, typer.Option("--negative", help="What the picture should not be.", metavar="TEXT")
     ] = None,
     strength: Annotated[
-        float, typer.Option("--strength", help="How far the input is changed: above 0, up to 1.")
+        float, typer.Option("--strength", metavar="X", help="How far the input is changed: above 0, up to 1.")
     ] = _DEFAULT.strength,
     steps: Annotated[
-        int, typer.Option("--steps", help=f"Denoising steps: 2 to {MAX_STEPS}; strength shortens them.")
+        int,
+        typer.Option(
+            "--steps", metavar="N", help=f"Denoising steps: 2 to {MAX_STEPS}; strength shortens them."
+        ),
     ] = _DEFAULT.steps,
     guidance: Annotated[
-        float, typer.Option("--guidance", help="Weight of the prompt: 0 to 100; 1 or less turns it off.")
+        float,
+        typer.Option(
+            "--guidance", metavar="X", help="Weight of the prompt: 0 to 100; 1 or less turns it off."
+        ),
     ] = _DEFAULT.guidance,
     images: Annotated[
-        int, typer.Option("--images", "-n", help="Pictures for each image and prompt.")
+        int, typer.Option("--images", "-n", metavar="N", help="Pictures for each image and prompt.")
     ] = _DEFAULT.images,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Seed of the first picture; the next ones count up. Drawn if left out."),
+        typer.Option(
+            "--seed",
+            metavar="N",
+            help="Seed of the first picture; the next ones count up. Drawn if left out.",
+        ),
     ] = None,
-    width: Annotated[int, typer.Option("--width", help="Width in pixels, a multiple of 8.")] = _DEFAULT.width,
+    width: Annotated[
+        int, typer.Option("--width", metavar="N", help="Width in pixels, a multiple of 8.")
+    ] = _DEFAULT.width,
     height: Annotated[
-        int | None, typer.Option("--height", help="Height in pixels; from the image's shape if left out.")
+        int | None,
+        typer.Option("--height", metavar="N", help="Height in pixels; from the image's shape if left out."),
     ] = None,
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", help="Model: hub id, folder, or demo (tiny, no download, noise-like pictures)."
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Model: hub id, folder, or demo (tiny, no download, noise-like pictures).",
         ),
     ] = _DEFAULT.model,
     revision: Annotated[
         str | None,
         typer.Option(
             "--revision",
+            metavar="NAME",
             help="The model's branch, tag or commit at the hub; fp16 for the default model, else main.",
         ),
     ] = None,
     dtype: Annotated[
-        str, typer.Option("--dtype", help=f"Number format: {', '.join(DTYPES)}.")
+        str, typer.Option("--dtype", metavar="NAME", help=f"Number format: {', '.join(DTYPES)}.")
     ] = _DEFAULT.dtype,
     background: Annotated[
         str, typer.Option("--background", help="Colour put behind transparent parts.", metavar="COLOUR")
     ] = _DEFAULT.background,
-    host: Annotated[str, typer.Option("--host", help="Where to run; local is this machine.")] = "local",
-    device: Annotated[str, typer.Option("--device", help="On the local host: auto, cuda or cpu.")] = "auto",
+    host: Annotated[
+        str, typer.Option("--host", metavar="NAME", help="Where to run; local is this machine.")
+    ] = "local",
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="On the local host: auto, cuda or cpu.")
+    ] = "auto",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace pictures that are there already.")
+        bool, typer.Option("--overwrite", metavar="", help="Replace pictures that are there already.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print one JSON document on stdout.")
+    ] = False,
 ) -> None:
     """Make new pictures from images and prompts.
 
