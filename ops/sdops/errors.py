@@ -30,7 +30,7 @@ ALL_CODES: dict[str, Code] = {**RUNTIME_CODES, **CODES}
 
 
 def exit_code(code: str) -> Exit:
-    """The exit code for an error code: 2 where the person's own input caused it, else 1 (130: interrupted)."""
+    """The exit code for an error code: 2 for wrong input, 130 for a person's own stop, else 1."""
     if code == "interrupted":
         return Exit.INTERRUPTED
     return Exit.USAGE if ALL_CODES[code].usage else Exit.FAILED

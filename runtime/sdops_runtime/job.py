@@ -222,7 +222,13 @@ class _Maker:
         began = time.monotonic()
         indices = [item.index for item in chunk.items]
         draws = [
-            self._draw(ready.image, ready.sha256, self._request.prompts[item.prompt], item.seed)
+            self._draw(
+                ready.image,
+                ready.sha256,
+                self._request.prompts[item.prompt],
+                item.seed,
+                item.index % self._batch,
+            )
             for item, ready in zip(chunk.items, chunk.inputs)
         ]
 
@@ -289,23 +295,21 @@ class Chunk:
 
 
 def _chunks(items: Sequence[Item], inputs: Inputs, batch: int) -> Iterator[Chunk]:
-    """Cuts a job into chunks of up to ``batch`` neighbours of one size."""
-    waiting: list[tuple[Item, Ready]] = []
+    """Cuts a job into chunks: pictures of one size from the same window of ``batch`` numbers.
 
-    def flush() -> Iterator[Chunk]:
-        if waiting:
-            yield Chunk(tuple(item for item, _ in waiting), tuple(ready for _, ready in waiting))
-            waiting.clear()
-
-    for item in items:
-        ready = inputs.open(item.input)
-        if isinstance(ready, SdopsError):
-            yield Chunk((item,), failure=ready)
-            continue
-        if len(waiting) == batch or (waiting and waiting[0][1].image.size != ready.image.size):
-            yield from flush()
-        waiting.append((item, ready))
-    yield from flush()
+    So a picture's slot in its batch follows from its number in the job, and
+    its bytes do not change when others fail, were made before or elsewhere.
+    """
+    for start in range(0, len(items), batch):
+        by_size: dict[Any, list[tuple[Item, Ready]]] = {}
+        for item in items[start : start + batch]:
+            ready = inputs.open(item.input)
+            if isinstance(ready, SdopsError):
+                yield Chunk((item,), failure=ready)
+            else:
+                by_size.setdefault(ready.image.size, []).append((item, ready))
+        for pairs in by_size.values():
+            yield Chunk(tuple(item for item, _ in pairs), tuple(ready for _, ready in pairs))
 
 
 def output_name(name: str, seed: int) -> str:

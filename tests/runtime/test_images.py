@@ -746,6 +746,14 @@ def test_text_that_unpacks_to_too_much_is_refused(tmp_path):
     refused("image-too-large", written(tmp_path, "a.png", png(1, 1, 8, 2, [b"\0\0\0"], bomb)))
 
 
+def test_run_length_bitmap_of_an_impossible_size_is_refused_at_once(tmp_path):
+    runs = b"\xff\x01" * 100 + b"\0\1"
+    head = struct.pack("<IiiHHIIiiII", 40, 8_388_864, 10, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    body = head + bytes(1024) + runs
+    data = b"BM" + struct.pack("<IHHI", 14 + len(body), 0, 0, 14 + 40 + 1024) + body
+    refused("image-unreadable", written(tmp_path, "a.bmp", data))
+
+
 def test_file_of_too_many_bytes_is_refused(tmp_path, monkeypatch):
     path = saved(tmp_path, squares(), "a.bmp")
     monkeypatch.setattr(images, "MAX_BYTES", 1000)

@@ -74,15 +74,17 @@ def test_every_picture_is_a_file_with_its_settings(photo, tmp_path):
     assert (record.width, record.height, record.steps, record.strength) == (128, 88, 4, 0.5)
 
 
-def test_a_jobs_bytes_do_not_depend_on_how_it_was_cut(photo, tmp_path):
-    run([photo], tmp_path / "whole", batch=3, images=4)
-    run([photo], tmp_path / "late", batch=3, images=2, seed=9)
-    for seed in (9, 10):
-        pixels = []
-        for where in ("whole", "late"):
-            with Image.open(tmp_path / where / f"photo-{seed}.png") as image:
-                pixels.append(image.tobytes())
-        assert pixels[0] == pixels[1]
+def test_a_pictures_bytes_do_not_depend_on_what_became_of_the_others(photo, tmp_path):
+    other, bad = tmp_path / "other.jpg", tmp_path / "bad.jpg"
+    other.write_bytes(photo.read_bytes())
+    bad.write_text("not a picture")
+    run([other, photo], tmp_path / "whole", batch=3, images=4)
+    run([bad, photo], tmp_path / "half", batch=3, images=4)
+    made = sorted(path.name for path in (tmp_path / "half").iterdir())
+    assert made == ["photo-11.png", "photo-12.png", "photo-13.png", "photo-14.png"]
+    for name in made:
+        whole, half = ((tmp_path / where / name).read_bytes() for where in ("whole", "half"))
+        assert whole == half
 
 
 def test_inputs_of_different_shapes_do_not_share_a_batch(photo, tmp_path):

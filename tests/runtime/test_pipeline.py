@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -22,8 +23,8 @@ def gradient(size=SIZE, turn=0):
     return Image.merge("RGB", bands[turn:] + bands[:turn])
 
 
-def draw(seed, prompt=PROMPT, turn=0):
-    return Draw(gradient(turn=turn), f"gradient-{turn}", prompt, seed)
+def draw(seed, prompt=PROMPT, turn=0, slot=0, size=SIZE):
+    return Draw(gradient(size, turn), f"gradient-{turn}", prompt, seed, slot)
 
 
 def make(engine, draws, recipe, batch):
@@ -73,7 +74,7 @@ RECIPES = {
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
 def test_picture_is_the_stock_pipelines_own_for_its_seed(engine, recipe):
     seeds = range(40, 48)
-    draws = [draw(seed) for seed in seeds]
+    draws = [draw(seed, slot=seed % 4) for seed in seeds]
     made = make(engine, draws[:4], recipe, 4) + make(engine, draws[4:], recipe, 4)
     assert_same_pictures(
         [picture.image for picture in made], [stock(engine, seed, PROMPT, recipe) for seed in seeds]
@@ -105,23 +106,27 @@ def test_what_a_too_long_prompt_loses_is_named(engine):
 
 def test_a_batch_changes_rounding_only(engine):
     recipe = RECIPES["defaults"]
-    draws = [draw(seed, turn=seed % 3) for seed in range(8)]
-    singles = [make(engine, [one], recipe, 1)[0] for one in draws]
+    draws = [draw(seed, turn=seed % 3, slot=seed) for seed in range(8)]
+    singles = [make(engine, [replace(one, slot=0)], recipe, 1)[0] for one in draws]
     together = make(engine, draws, recipe, 8)
     assert_same_pictures([one.image for one in singles], [one.image for one in together])
 
 
 @pytest.mark.parametrize(
     "cut",
-    [[[0, 1, 2, 3], [4]], [[0], [1], [2], [3], [4]], [[4, 2], [0, 3, 1]], [[3, 3, 3, 3], [0, 1], [4, 2]]],
-    ids=["full and rest", "one by one", "shuffled", "doubled"],
+    [[[0, 1, 2], [3, 4]], [[0], [1], [2], [3], [4]], [[4, 3], [2, 0, 1]], [[2, 4], [3], [1, 0]]],
+    ids=["full and rest", "one by one", "shuffled", "across windows"],
 )
-def test_with_a_fixed_batch_bytes_do_not_depend_on_how_a_job_is_cut(engine, cut):
+@pytest.mark.parametrize("size", [SIZE, (128, 88), (136, 200)], ids=str)
+def test_with_a_fixed_batch_bytes_do_not_depend_on_how_a_job_is_cut(engine, cut, size):
     recipe = RECIPES["negative"]
-    draws = [draw(seed, prompt=f"{PROMPT} {seed % 2}", turn=seed % 3) for seed in range(5)]
-    reference = [make(engine, [one], recipe, 4)[0].image.tobytes() for one in draws]
+    draws = [
+        draw(seed, prompt=f"{PROMPT} {seed % 2}", turn=seed % 3, slot=seed % 3, size=size)
+        for seed in range(5)
+    ]
+    reference = [make(engine, [one], recipe, 3)[0].image.tobytes() for one in draws]
     for part in cut:
-        made = make(engine, [draws[number] for number in part], recipe, 4)
+        made = make(engine, [draws[number] for number in part], recipe, 3)
         assert [picture.image.tobytes() for picture in made] == [reference[number] for number in part]
 
 
