@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional, Union
 from sdops_runtime import demo, device, dialect, images, memory, png, stack
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.protocol import Event, Item, JobRequest, Settings
+from sdops_runtime.record import Record
 
 #: Inputs that are opened before the model is loaded: a wrong file name should be said at once, but
 #: nobody wants to wait until thousands of photographs are decoded. Also how many stay decoded.
@@ -249,7 +250,7 @@ class _Maker:
 
     def _save(self, item: Item, ready: Ready, picture: Any, seconds: float) -> None:
         name = output_name(self._request.inputs[item.input], item.seed)
-        record = png.Record(
+        record = Record(
             **{
                 key: self._about[key] for key in ("model", "revision", "stack", "versions", "device", "dtype")
             },
