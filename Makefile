@@ -35,7 +35,7 @@ lint: $(VENV)/ready ## Check style, types, the oldest Python and the shell scrip
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/vermin --quiet --no-tips --violations --target=3.9- runtime/sdops_runtime
-	$(BIN)/shellcheck .ci/run
+	$(BIN)/shellcheck .ci/run tests/hosts/prepare.sh
 
 fix: $(VENV)/ready ## Mend what lint finds, where that can be done by machine
 	$(BIN)/ruff check --fix
