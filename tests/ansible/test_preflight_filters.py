@@ -326,8 +326,8 @@ WANTED = {
             room(free_mb=4000, occupied_mb=1),
             [
                 "/home/sdops has 4000 MB of free disk; stack guide and the model need 13500 MB. Take a host "
-                "with a larger disk, or set preflight_disk_stack_mb and preflight_disk_model_mb to what yours "
-                "need."
+                "with a larger disk, or set preflight_disk_stack_mb and preflight_disk_model_mb to what "
+                "yours need."
             ],
             id="disk",
         ),
