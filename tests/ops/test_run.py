@@ -143,7 +143,9 @@ def test_ctrl_c_keeps_finished_pictures_and_says_what_is_missing(photo, tmp_path
         size_of(out / name)
         assert name in printed
     assert f"{len(made)} of 200 pictures made; {200 - len(made)} missing." in said
-    assert "--seed 7" in said
+    rest = 200 - len(made)
+    assert f"--seed {7 + len(made)} --images {rest}\n" in said
+    assert f" and {rest - 5} more\n" in said
     assert "Traceback" not in said
 
 
