@@ -47,7 +47,7 @@ class Played:
 
 
 class Plays:
-    """Plays roles on hosts from a home folder of their own. home: what ansible writes for itself is in there."""
+    """Plays roles on hosts. home: the controller's home folder, where ansible writes what is its own."""
 
     def __init__(self, lab: Lab, folder: Path, *hosts: Host) -> None:
         self._lab = lab
