@@ -293,7 +293,9 @@ def _without_password(url):
 
 
 def _shortened(text):
-    return text if len(text) <= 40 else text[:37] + "..."
+    """The beginning: of a private key that somebody pasted, the first line tells nothing."""
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= 40 else line[:37] + "..."
 
 
 class FilterModule:

@@ -67,12 +67,13 @@ def occupied_mb(path):
         with os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 found = entry.stat(follow_symlinks=False)
-                if found.st_dev != device:
-                    continue
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                if found.st_nlink == 1 or found.st_ino not in seen:
-                    seen.add(found.st_ino)
+                    # Folders only: of files, an overlay tells the devices of its layers.
+                    if found.st_dev == device:
+                        waiting.append(entry.path)
+                    continue
+                if found.st_nlink == 1 or (found.st_dev, found.st_ino) not in seen:
+                    seen.add((found.st_dev, found.st_ino))
                     total += found.st_blocks * 512
     return total // MB
 
