@@ -163,7 +163,7 @@ def test_the_prompt_asks_and_shows_nothing(lab, tmp_path, account_host):
 
 
 class Watch:
-    """Reads the command line of every process of this machine, hosts and controller in it, again and again."""
+    """Reads the command line of every process of this machine, those on hosts, too, again and again."""
 
     def __init__(self):
         self.samples = 0
