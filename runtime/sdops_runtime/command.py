@@ -101,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
 def fetch(options: argparse.Namespace) -> int:
     """Brings a model to this disk, going on where an earlier fetch stopped, and names its licence."""
     from sdops_runtime import dialect, hub, licence
+    from sdops_runtime.hub import terms
 
     dialect.libraries()
     settings = protocol.Settings(model=options.model, revision=options.revision)
@@ -120,13 +121,21 @@ def fetch(options: argparse.Namespace) -> int:
         offline=options.offline,
         progress=progress,
     )
+    papers = licence.find(found.path, found.name)
+    if (
+        found.revision is not None
+        and papers.text is None
+        and not options.offline
+        and terms.bring(papers, found.path)
+    ):
+        papers = licence.find(found.path, found.name)
     say(
         {
             "kind": "fetched",
             "model": found.name,
             "revision": found.revision,
             "path": str(found.path),
-            "licence": licence.find(found.path, found.name).as_dict(),
+            "licence": papers.as_dict(),
             "note": found.note,
         }
     )

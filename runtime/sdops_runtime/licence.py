@@ -2,7 +2,8 @@
 
 Stable Diffusion's licences (the OpenRAIL-M family, paragraph 4) demand that
 their text goes along with the model, so ``hub`` downloads the papers with the
-weights, and this says where they are and what they are called.
+weights, and this says where they are and what they are called. Where a model
+has only a card that names its licence, ``hub.terms`` brings the text.
 """
 
 import re
@@ -10,33 +11,54 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-#: The hub's short names for the licences of Stable Diffusion, their names, and where people read them.
+
+@dataclass(frozen=True)
+class Known:
+    """A licence that the hub has a short name for. link: where people read it.
+
+    path, sha256: its text at the hub, and what that is; empty where models carry it themselves.
+    """
+
+    name: str
+    link: str
+    path: str = ""
+    sha256: str = ""
+
+
+#: Stable Diffusion's licences by the hub's short names. The first one's text is, byte for byte, the
+#: file LICENSE of github.com/CompVis/stable-diffusion (commit 69ae4b35), whose digest this is.
 KNOWN = {
-    "creativeml-openrail-m": (
+    "creativeml-openrail-m": Known(
         "CreativeML Open RAIL-M",
         "https://huggingface.co/spaces/CompVis/stable-diffusion-license",
+        "/spaces/CompVis/stable-diffusion-license/resolve/14d42d09bffd871b1666a084fc954a50cff72ac0/license.txt",
+        "be351ebe7ac01bcdbb018639aadcfd38f136b7dc3f2a3d4d3a24db51d1b210ef",
     ),
-    "openrail++": (
+    "openrail++": Known(
         "CreativeML Open RAIL++-M",
         "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/blob/main/LICENSE.md",
     ),
 }
-#: Best first: the text itself, then the model's card, which says what it is.
 _TEXT = re.compile(r"(?:licen[cs]e|copying)[^/]*", re.IGNORECASE)
 _CARD = re.compile(r"readme[^/]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Licence:
-    """name and link: for people, None where the papers do not tell. file: the text, or else the card."""
+    """name and link: for people, None where the papers do not tell. text, card: the papers; None without.
+
+    kind: the hub's short name, empty where the card does not tell it.
+    """
 
     name: Optional[str]
     link: Optional[str]
-    file: Optional[Path]
+    text: Optional[Path]
+    card: Optional[Path]
+    kind: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
-        return {**asdict(self), "file": None if self.file is None else str(self.file)}
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
 
 
 def find(folder: Path, model: str) -> Licence:
@@ -46,15 +68,15 @@ def find(folder: Path, model: str) -> Licence:
     cards = [path for path in papers if _CARD.fullmatch(path.name)]
     said = _front_matter(cards[0]) if cards else {}
     short = said.get("license", "")
-    name, link = KNOWN.get(short.lower(), (None, None))
-    name = said.get("license_name") or name or short or (_title(texts[0]) if texts else None)
+    known = KNOWN.get(short.lower(), Known("", ""))
+    name = said.get("license_name") or known.name or short or (_title(texts[0]) if texts else None)
     given = said.get("license_link", "")
     if not given.startswith(("https://", "http://")):
         # A file of the model's own, as a rule; that one is here.
         given = ""
     page = f"https://huggingface.co/{model}" if "/" in model else None
-    file = next(iter([*texts, *cards]), None)
-    return Licence(name, given or link or page, file)
+    text, card = (next(iter(found), None) for found in (texts, cards))
+    return Licence(name, given or known.link or page, text, card, short.lower())
 
 
 def _front_matter(card: Path) -> dict[str, str]:

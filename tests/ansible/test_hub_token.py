@@ -163,7 +163,7 @@ def test_the_prompt_asks_and_shows_nothing(lab, tmp_path, account_host):
 
 
 class Watch:
-    """Reads the command line of every process of this machine, again and again."""
+    """Reads the command line of every process of this machine, those on hosts, too, again and again."""
 
     def __init__(self):
         self.samples = 0
@@ -212,6 +212,9 @@ def test_a_canary_is_nowhere_but_in_its_file(lab, tmp_path, account_host, pipeli
         "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(plays.home / "facts"),
         "ANSIBLE_LOG_PATH": str(plays.home / "ansible.log"),
     }
+    with Watch() as control:
+        host.inside(["sh", "-c", "sleep 0.5; true", CANARY])
+    assert control.seen
     with Watch() as watch:
         played = plays.play(role, "-vvv", "--diff", env=more)
     assert played.rc == 0, played.output

@@ -1,5 +1,7 @@
 """The runtime's own command line: one JSON object a line, errors included."""
 
+import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -188,8 +190,10 @@ def test_a_model_is_fetched_and_its_licence_named(call, fake):
     file = str(Path(last["path"]) / "LICENSE")
     assert last["licence"] == {
         "name": "CreativeML Open RAIL-M",
-        "link": licence.KNOWN["creativeml-openrail-m"][1],
-        "file": file,
+        "link": licence.KNOWN["creativeml-openrail-m"].link,
+        "text": file,
+        "card": str(Path(last["path"]) / "README.md"),
+        "kind": "creativeml-openrail-m",
     }
     assert Path(file).read_text() == "The text\n"
 
@@ -298,7 +302,7 @@ PAGE = "https://huggingface.co/a/b"
         pytest.param(
             {"README.md": "---\nlicense: openrail++\n---\n"},
             "CreativeML Open RAIL++-M",
-            licence.KNOWN["openrail++"][1],
+            licence.KNOWN["openrail++"].link,
             "README.md",
             id="only the card",
         ),
@@ -332,4 +336,45 @@ def test_the_licence_is_what_the_papers_say(tmp_path, papers, name, link, file):
     for paper, text in papers.items():
         (tmp_path / paper).write_text(text)
     found = licence.find(tmp_path, "a/b")
-    assert found == licence.Licence(name, link, tmp_path / file if file else None)
+    assert (found.name, found.link, found.text or found.card) == (
+        name,
+        link,
+        tmp_path / file if file else None,
+    )
+
+
+def only_a_card(fake):
+    files = dict(model_files(), **{"README.md": CARD})
+    del files["LICENSE"]
+    fake.add(NAME, files, "fp16")
+
+
+@pytest.mark.parametrize(
+    ("body", "brought"),
+    [
+        pytest.param(b"The terms\n", True, id="the text"),
+        pytest.param(b"Some web page", False, id="something else"),
+        pytest.param(None, False, id="nothing"),
+    ],
+)
+def test_a_licence_that_is_only_named_is_brought_beside_the_model(call, fake, monkeypatch, body, brought):
+    known = dataclasses.replace(
+        licence.KNOWN["creativeml-openrail-m"], sha256=hashlib.sha256(b"The terms\n").hexdigest()
+    )
+    monkeypatch.setitem(licence.KNOWN, "creativeml-openrail-m", known)
+    monkeypatch.setenv("HF_TOKEN", GOOD)
+    only_a_card(fake)
+    if body is not None:
+        fake.answer(known.path, 200, body=body)
+    code, lines = call("fetch", NAME)
+    folder = Path(lines[-1]["path"])
+    told = lines[-1]["licence"]
+    assert (code, told["card"]) == (0, str(folder / "README.md"))
+    assert told["text"] == (str(folder / "LICENSE.txt") if brought else None)
+    assert sorted(path.name for path in folder.glob(".*")) == []
+    asked = [seen.authorization for seen in fake.requests if seen.path == known.path]
+    assert asked == [None]
+    if brought:
+        assert (folder / "LICENSE.txt").read_bytes() == body
+        call("fetch", NAME)
+        assert len([seen for seen in fake.requests if seen.path == known.path]) == 1
