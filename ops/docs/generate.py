@@ -98,8 +98,9 @@ def shown(value: object) -> str:
     return f"`{value}`" if value not in ("", None) else ""
 
 
-def prose(text: str) -> str:
+def prose(text: str | list[str]) -> str:
     """A description as one cell of a table; Ansible's marks for code become Markdown's."""
+    text = text if isinstance(text, str) else " ".join(text)
     return re.sub(r"\bC\(([^)]*)\)", r"`\1`", " ".join(text.split())).replace("|", r"\|")
 
 
