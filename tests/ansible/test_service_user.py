@@ -279,8 +279,8 @@ def package(host: Host, name: str, version: str) -> str:
     return f"/srv/apt/{name}_{version}_all.deb"
 
 
-def offer(host: Host, version: str, *names: str) -> None:
-    """Offers packages to apt on a host, from a folder of its own."""
+def upgrade(host: Host, version: str, *names: str) -> None:
+    """Upgrades a host by apt from a folder that offers these packages, newer, and nothing else."""
     stanzas = []
     for name in names:
         path = package(host, name, version)
@@ -289,8 +289,10 @@ def offer(host: Host, version: str, *names: str) -> None:
         tail = f"Filename: {path.removeprefix('/srv/apt/')}\nSize: {len(content)}\nSHA256: {digest}\n"
         stanzas.append(CONTROL.format(name, version) + tail)
     host.put("/srv/apt/Packages", "\n".join(stanzas))
-    host.put("/etc/apt/sources.list", "deb [trusted=yes] file:/srv/apt ./\n")
-    host.inside(["apt-get", "update"])
+    host.put("/etc/apt/sources.list.d/driver.list", "deb [trusted=yes] file:/srv/apt ./\n")
+    only = ["-o", "Dir::Etc::sourcelist=/dev/null"]
+    host.inside(["apt-get", *only, "update"])
+    host.inside(["apt-get", *only, "--yes", "dist-upgrade"])
 
 
 def test_the_driver_is_held_and_not_upgraded(alone: Playbook, host: Host) -> None:
@@ -311,8 +313,7 @@ def test_the_driver_is_held_and_not_upgraded(alone: Playbook, host: Host) -> Non
     assert host.inside(["cat", "/var/lib/sdops/held-packages"]).stdout.split() == parts
     assert alone.run(host).changed() == []
 
-    offer(host, "570.1-1", *parts, "some-tool")
-    host.inside(["apt-get", "--yes", "dist-upgrade"])
+    upgrade(host, "570.1-1", *parts)
     shown = host.inside(["dpkg-query", "--show", "--showformat=${Version} ", *parts]).stdout
     assert shown.split() == ["535.129.03-1", "535.129.03-1"]
 
@@ -326,20 +327,21 @@ def test_a_new_part_of_the_driver_joins_what_is_held(alone: Playbook, fleet: Fle
     assert host.inside(["apt-mark", "showhold"]).stdout.split() == [*added, "nvidia-x"]
 
 
-def test_an_interrupted_installation_is_finished(alone: Playbook, new_host: NewHost) -> None:
-    host = new_host()
-    host.inside(["dpkg", "--unpack", package(host, "half", "1")])
-    outcome = alone.run(host, **NO_GPU)
-    assert outcome.rc == 0, outcome.failure()
-    assert host.inside(["dpkg", "--audit"]).stdout == ""
-
-
-def test_an_interrupted_installation_of_a_driver_is_left_alone(alone: Playbook, new_host: NewHost) -> None:
-    host = new_host()
-    host.inside(["dpkg", "--unpack", package(host, "nvidia-driver-535", "1")])
+def test_an_interrupted_installation_is_finished_but_not_of_a_driver(alone: Playbook, fleet: Fleet) -> None:
+    host = next(iter(fleet.hosts.values()))
+    host.inside(["dpkg", "--purge", "tmux"])
+    host.inside(["dpkg", "--unpack", package(host, "nvidia-driver-580", "1")])
     outcome = alone.run(host, **NO_GPU)
     assert outcome.failure() == (
         "The installation of an NVIDIA package was interrupted on the host, and sdops never changes a "
         "driver. Run there: dpkg --configure --pending"
     )
-    assert "nvidia-driver-535" in host.inside(["dpkg", "--audit"]).stdout
+    assert "nvidia-driver-580" in host.inside(["dpkg", "--audit"]).stdout
+
+    host.inside(["dpkg", "--purge", "nvidia-driver-580"])
+    host.inside(["dpkg", "--unpack", package(host, "half", "1")])
+    outcome = alone.run(host, **NO_GPU)
+    assert outcome.rc == 0, outcome.failure()
+    assert outcome.changed() == ["Finish an interrupted package installation", CHANGES[0]]
+    assert host.inside(["dpkg", "--audit"]).stdout == ""
+    host.inside(["tmux", "-V"])
