@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -79,22 +80,43 @@ def test_it_passes_and_changes_nothing(play: Playbook, new_host: NewHost, releas
     assert listing(host) == before
 
 
-def test_wrong_settings_fail_before_any_host_is_reached(tmp_path: Path) -> None:
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Callable[..., str]:
+    """Runs preflight against nobody's address (TEST-NET-3 of RFC 5737) and gives what it says."""
+    for name in ("group_vars", "roles"):
+        (tmp_path / name).symlink_to(ANSIBLE / name)
     (tmp_path / "site.yml").write_text(
         "- name: Look\n  hosts: all\n  gather_facts: false\n  roles: [preflight]\n"
     )
-    for name in ("group_vars", "roles"):
-        (tmp_path / name).symlink_to(ANSIBLE / name)
-    # No host ever has this address: TEST-NET-3 of RFC 5737.
-    words = ["-i", "203.0.113.9,", "site.yml", "-e", "sdops_stack=cu99", "-e", "sdops_env=base"]
-    ran = subprocess.run(
-        [program(), *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert ran.returncode == 2, ran.stdout + ran.stderr
-    assert "unreachable=0" in ran.stdout
-    said = ran.stdout + ran.stderr
+
+    def fail(**settings: str) -> str:
+        (tmp_path / "given.json").write_text(json.dumps(settings))
+        words = ["-i", "203.0.113.9,", "site.yml", "-e", "@given.json", "-vvv"]
+        ran = subprocess.run(
+            [program(), *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert ran.returncode == 2, ran.stdout + ran.stderr
+        assert "unreachable=0" in ran.stdout
+        return ran.stdout + ran.stderr
+
+    return fail
+
+
+def test_wrong_settings_fail_before_any_host_is_reached(nowhere: Callable[..., str]) -> None:
+    said = nowhere(sdops_stack="cu99", sdops_env="base")
     assert "sdops_stack is 'cu99', which is no stack. Set it to one of guide, cu124, cu130." in said
     assert "sdops_env is 'base', which is no name for an environment." in said
+
+
+def test_a_malformed_token_fails_before_any_host_is_reached_and_is_not_shown(
+    nowhere: Callable[..., str],
+) -> None:
+    said = nowhere(hub_token_value="hf_can ary")
+    assert (
+        "The hub access token is unusable: hub_token_value has a blank inside. A token is one word such as "
+        "hf_AbCd. Copy it again from https://huggingface.co/settings/tokens." in " ".join(said.split())
+    )
+    assert "can ary" not in said
 
 
 @pytest.mark.hosts

@@ -15,8 +15,6 @@ RUNTIME = Path(__file__).resolve().parents[4] / "runtime"
 sys.path.insert(0, str(RUNTIME))
 try:
     from sdops_runtime import stack as manifest
-    from sdops_runtime.errors import SdopsError
-    from sdops_runtime.hub import token as hub_token
 finally:
     sys.path.remove(str(RUNTIME))
 
@@ -103,7 +101,6 @@ def setting_faults(settings):
                 f"service_user_authorized_keys has {_shortened(str(line))!r}, which is no public key. "
                 "Set it to lines as they stand in a file ~/.ssh/id_ed25519.pub."
             )
-    faults.extend(_token_faults(settings["token"]))
     return faults
 
 
@@ -276,16 +273,6 @@ def _address_faults(variable, url, file):
     if file and parts.scheme == "file":
         return [] if parts.path.startswith("/") and not parts.netloc else [fault]
     return [] if parts.scheme in ("http", "https") and parts.hostname else [fault]
-
-
-def _token_faults(token):
-    if not token:
-        return []
-    try:
-        hub_token.find(str(token))
-    except SdopsError as error:
-        return [f"{error.message} {error.hint}"]
-    return []
 
 
 def _without_password(url):
