@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doubles.conda import mirror
 from hosts.command import Argument
 from hosts.host import Host
-from hosts.lab import Lab
+from hosts.lab import Lab, Service
 
 ANSIBLE = Path(__file__).parents[2] / "ansible"
 
@@ -106,7 +107,8 @@ class Play:
         }
         ran = self.lab.controller.run(argv, timeout=TIMEOUT, check=False, env=environment)
         outcome = read(ran.rc, ran.stdout, ran.stderr, ran.seconds)
-        assert (outcome.rc == 0) == ok, f"{outcome.failed}\n{outcome.messages}\n{outcome.text[-3000:]}"
+        rest = "" if outcome.failed else outcome.text[-3000:]
+        assert (outcome.rc == 0) == ok, "\n".join((*outcome.failed, *outcome.messages, rest))
         return outcome
 
 
@@ -148,3 +150,24 @@ def account(host: Host, name: str = "sdops") -> None:
     target = f"/home/{name}/.ssh/authorized_keys"
     host.put(target, key.read_bytes(), mode=0o600)
     host.inside(["chown", f"{name}:{name}", target])
+
+
+def conda(host: Host, made: mirror.Mirror, served: Service, name: str = "sdops") -> None:
+    """Makes account and conda on a host, as the roles before stack_env leave them, in a second."""
+    account(host, name)
+    version = mirror.VERSIONS[1]
+    installer = f"Miniconda3-{version}-Linux-x86_64.sh"
+    host.put(f"/opt/{installer}", (made.folder / "miniconda" / installer).read_bytes())
+    settings = (
+        f"channels: [conda-forge]\nchannel_alias: {served.url}/channels\n"
+        f"envs_dirs:\n  - /home/{name}/.conda/envs\npkgs_dirs:\n  - /home/{name}/.conda/pkgs\n"
+    )
+    script = f"""set -e
+cd; base=$PWD/miniconda3-{version}
+sh /opt/{installer} -b -p "$base"
+mkdir -p .conda/envs .conda/pkgs
+ln -s "$base" miniconda3; ln -s "$PWD/.conda/envs" "$base/envs"
+cat >"$base/.condarc"
+echo '. ~/miniconda3/etc/profile.d/conda.sh' | tee -a .profile >>.bashrc
+"""
+    host.run(["su", "-", name, "-c", script], stdin=settings.replace("[conda-forge]", "\n  - conda-forge"))

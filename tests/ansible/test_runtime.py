@@ -59,6 +59,12 @@ def test_a_missing_environment_is_said_by_role_and_launcher(lab, new_host, tmp_p
     assert "ansible-playbook ansible/site.yml --tags miniconda,stack_env" in played.said
     ran, (line,) = launch(host, "version", check=False)
     assert (ran.rc, line["code"]) == (1, "stack-missing")
+    # It is no receipt of a runtime that was never seen to run, and the next run does not take it for one.
+    assert not (host.root / f"{LIB}/receipt.json"[1:]).exists()
+    assert plays.play(plays.role("runtime")).failed == played.failed
+    env.furnish(host, None)
+    played = plays.play(plays.role("runtime"))
+    assert (played.rc, played.changed) == (0, ("Write the receipt",)), played.output
 
 
 def test_the_runtime_is_installed_and_runs_in_its_environment(lab, new_host, release, tmp_path):
@@ -139,12 +145,14 @@ def test_the_launcher_gives_the_environment_and_nothing_of_the_callers(lab, new_
 
     # What was changed on the host is mended, and a changed setting arrives.
     env.furnish(host, None, name="env2")
-    played = plays.play(
-        plays.role("runtime"), sdops_hub_endpoint="http://mirror.invalid/it's", sdops_env="env2"
-    )
+    mirror = "http://mirror.invalid/it's"
+    played = plays.play(plays.role("runtime"), sdops_hub_endpoint=mirror, sdops_env="env2")
     assert (played.rc, played.changed) == (0, ("Copy the runtime", "Write the launcher", "Write the receipt"))
-    ran, (said,) = launch(host, "version")
+    _, (said,) = launch(host, "version")
     assert said["digest"]
+    host.inside(["chmod", "600", LAUNCHER])
+    played = plays.play(plays.role("runtime"), sdops_hub_endpoint=mirror, sdops_env="env2")
+    assert (played.changed, owned(host, LAUNCHER)) == (("Write the launcher",), ["sdops:sdops 755"])
     assert json.loads((host.root / f"{LIB}/receipt.json"[1:]).read_text())["env"] == "env2"
     assert "export HF_ENDPOINT='http://mirror.invalid/it'\"'\"'s'\n" in (host.root / LAUNCHER[1:]).read_text()
 

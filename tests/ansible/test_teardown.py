@@ -19,8 +19,12 @@ CONFIRMED = {"sdops_teardown_confirmed": True}
 
 @pytest.fixture
 def plays(lab, new_host, tmp_path):
-    host = new_host()
-    made = Plays(lab, tmp_path, host)
+    return reaching(lab, new_host(), tmp_path)
+
+
+def reaching(lab, host, folder):
+    """Plays for the project's own playbook, beside its group_vars."""
+    made = Plays(lab, folder, host)
     # As the command line may have it: the project's group_vars win over an inventory's own.
     reach = next(
         line.partition("=")[2]
@@ -53,13 +57,15 @@ def test_accounts_that_are_not_of_sdops_are_refused(plays, name):
     assert "no account that sdops made" in played.said
 
 
-def test_what_was_made_is_gone_and_what_was_there_stays(plays):
-    host = plays.host
+def test_what_was_made_is_gone_and_what_was_there_stays(lab, new_host, release, tmp_path):
+    host = new_host(release=release)
+    plays = reaching(lab, host, tmp_path)
     env.account(host)
     env.furnish(host, None)
     assert plays.play(plays.role("hub_token"), hub_token_value="hf_some").rc == 0
     assert plays.play(plays.role("runtime")).rc == 0
-    host.inside(["loginctl", "enable-linger", "sdops"])
+    # By SSH: Debian 13's login manager answers no process that stands outside its host's control groups.
+    host.run(["loginctl", "enable-linger", "sdops"])
     host.inside(["systemctl", "start", "user@1000.service"])
     run = ["env", "XDG_RUNTIME_DIR=/run/user/1000", "systemd-run", "--user", "sleep", "600"]
     host.inside(["runuser", "-u", "sdops", "--", *run])

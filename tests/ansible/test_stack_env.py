@@ -1,0 +1,268 @@
+"""The role stack_env, on real hosts, with small stacks from look-alike channels and a small package index."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from doubles.conda import mirror
+from hosts.host import Host
+from hosts.lab import Lab, Service
+from hosts.machine import UnavailableError
+from sdops_runtime import stack
+
+from . import small_stacks
+from .play import Play, account, conda
+
+pytestmark = pytest.mark.hosts
+
+ENVS = "/home/sdops/.conda/envs"
+GUIDE = stack.load("guide")
+
+
+@pytest.fixture(scope="module")
+def made(lab: Lab) -> mirror.Mirror:
+    """The mirror's files; skips where they cannot be had."""
+    try:
+        return mirror.ready()
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module")
+def served(lab: Lab, made: mirror.Mirror) -> Service:
+    """The mirror in the test network."""
+    return made.serve(lab)
+
+
+@pytest.fixture(scope="module")
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> small_stacks.Stacks:
+    return small_stacks.write(tmp_path_factory.mktemp("stacks"))
+
+
+@pytest.fixture(scope="module")
+def index(lab: Lab, stacks: small_stacks.Stacks) -> Service:
+    """The package index in the test network."""
+    command = [sys.executable, "-I", "-m", "http.server", "--directory", stacks.index, "--bind"]
+    return lab.serve(lambda address: [*command, address, "8080"], 8080)
+
+
+@pytest.fixture
+def play(lab: Lab, tmp_path: Path, stacks: small_stacks.Stacks, served: Service, index: Service) -> Play:
+    """The role, as a person behind a mirror would run it for a host without a GPU."""
+    settings = {
+        "sdops_stack": "alpha",
+        "sdops_expect_gpu": False,
+        "sdops_conda_channel_alias": f"{served.url}/channels",
+        "sdops_pip_index_url": f"{index.url}/simple",
+        "__stack_env_sources": str(stacks.folder),
+    }
+    return Play(lab, tmp_path, "stack_env", variables=settings)
+
+
+@pytest.fixture
+def ready(new_host: Callable[..., Host], made: mirror.Mirror, served: Service) -> Host:
+    """A host with account and conda."""
+    host = new_host(packages=False)
+    conda(host, made, served)
+    return host
+
+
+def login(host: Host, script: str) -> list[str]:
+    """Lines that a script prints in the account's login shell."""
+    return host.run(["bash", "-lc", script], user="sdops").stdout.splitlines()
+
+
+def probes(host: Host) -> list[str]:
+    """Versions of the packages that tell the small stacks apart: conda's, pip's."""
+    seen = "import sys, sdops_probe; print(open(sys.prefix + '/share/probe.txt').read(), sdops_probe.version)"
+    return login(host, f'conda activate env1 && python -c "{seen}"')[0].split()
+
+
+def environments(host: Host) -> dict[str, str]:
+    """The environments' folders, each with the stack that its receipt names; env1 as what it leads to."""
+    found = {}
+    for path in sorted((host.root / ENVS.lstrip("/")).iterdir()):
+        if path.is_symlink():
+            found[path.name] = str(path.readlink())
+        else:
+            receipt = path / ".sdops.json"
+            found[path.name] = json.loads(receipt.read_text())["stack"] if receipt.exists() else "incomplete"
+    return found
+
+
+def test_a_host_converges_and_stays(
+    play: Play, new_host: Callable[..., Host], release: str, made: mirror.Mirror, served: Service
+) -> None:
+    host = new_host(release=release, packages=False)
+    assert play.run(host, check=True).changed == ()  # neither account nor conda yet
+    conda(host, made, served)
+    assert f"{host.name}: Create the environment with conda's packages" in play.run(host, check=True).changed
+    assert environments(host) == {}
+    play.run(host)
+    assert play.run(host).changed == ()
+    assert play.run(host, check=True).changed == ()
+    assert probes(host) == ["1.0", "1.0"]
+    assert host.run(["find", ENVS, "-not", "-user", "sdops"]).stdout == ""
+    libraries = f"{ENVS}/env1/lib"
+    assert login(host, "conda activate env1; echo $LD_LIBRARY_PATH") == [libraries]
+    interactive = host.run(["bash", "-ic", "conda activate env1; echo $LD_LIBRARY_PATH"], user="sdops")
+    assert interactive.stdout == f"{libraries}\n"
+    told = "import torch; print(torch.version.cuda)"
+    assert login(host, f"conda activate env1; python -c '{told}'") == [GUIDE.cuda]
+
+
+HOOK = "CONDA_PREFIX=/env; . /opt/hooks/activate.sh; "
+UNHOOK = ". /opt/hooks/deactivate.sh; "
+SHOW = "printf '%s\\n' \"${LD_LIBRARY_PATH-unset}\"; "
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        (HOOK + SHOW + UNHOOK + SHOW, ["/env/lib", "unset"]),
+        ("export LD_LIBRARY_PATH=; " + HOOK + SHOW + UNHOOK + SHOW, ["/env/lib", "unset"]),
+        ("export LD_LIBRARY_PATH=/a:/b; " + HOOK + SHOW + UNHOOK + SHOW, ["/a:/b:/env/lib", "/a:/b"]),
+        (HOOK + HOOK + SHOW + UNHOOK + SHOW + UNHOOK + SHOW, ["/env/lib", "unset", "unset"]),
+        (
+            "LD_LIBRARY_PATH=/a; " + HOOK + "LD_LIBRARY_PATH=$LD_LIBRARY_PATH:/b; " + UNHOOK + SHOW,
+            ["/a:/b"],
+        ),
+        (HOOK + "CONDA_PREFIX=/two; . /opt/hooks/activate.sh; " + UNHOOK + SHOW, ["/env/lib"]),
+        (HOOK + "sh -c 'echo $LD_LIBRARY_PATH'", ["/env/lib"]),
+    ],
+    ids=["unset", "empty", "set", "twice", "changed meanwhile", "stacked", "exported"],
+)
+def test_the_hooks_are_right_under_all_circumstances(
+    hooked: Host, shell: str, script: str, shown: list[str]
+) -> None:
+    assert hooked.run([shell, "-euc", script]).stdout.splitlines() == shown
+
+
+@pytest.fixture(scope="module")
+def hooked(lab: Lab) -> Host:
+    """A host with the hooks' scripts."""
+    host = lab.host("for-hooks")
+    files = Path(__file__).parents[2] / "ansible/roles/stack_env/files"
+    for name in ("activate.sh", "deactivate.sh"):
+        host.put(f"/opt/hooks/{name}", (files / name).read_text())
+    return host
+
+
+def test_another_stack_is_built_beside_and_takes_the_place_when_it_works(play: Play, ready: Host) -> None:
+    play.run(ready)
+    (alpha,) = environments(ready).keys() - {"env1"}
+    refused = play.run(ready, ok=False, sdops_stack="gamma")
+    assert "is built but does not work: torch" in refused.message
+    assert "The one that was in use before stays." in refused.message
+    assert probes(ready) == ["1.0", "1.0"]
+    play.run(ready, sdops_stack="beta")
+    assert probes(ready) == ["2.0", "2.0"]
+    found = environments(ready)
+    assert sorted(found.values()) == sorted(["alpha", "beta", found["env1"]])
+    assert play.run(ready, sdops_stack="beta").changed == ()
+    back = play.run(ready)
+    assert back.changed == (f"{ready.name}: Put the environment in place",)
+    assert environments(ready)["env1"] == alpha
+    assert play.run(ready, stack_env_keep_previous=False).changed == (
+        f"{ready.name}: Remove the environment that was used before",
+    )
+    assert environments(ready) == {alpha: "alpha", "env1": alpha}
+
+
+def test_what_was_interrupted_is_built_anew(play: Play, ready: Host) -> None:
+    play.run(ready)
+    (alpha,) = environments(ready).keys() - {"env1"}
+    ready.run(["rm", f"{ENVS}/{alpha}/.sdops.json"])
+    ready.run(["rm", "-r", f"{ENVS}/{alpha}/lib/python{GUIDE.python}/site-packages/pip"])
+    ready.run(["mkdir", f"{ENVS}/env1-beta-01234567"], user="sdops")
+    play.run(ready)
+    assert environments(ready) == {alpha: "alpha", "env1": alpha}
+    assert probes(ready) == ["1.0", "1.0"]
+    assert play.run(ready).changed == ()
+
+
+def test_a_gpu_that_is_expected_has_to_compute(play: Play, ready: Host) -> None:
+    absent = play.run(ready, ok=False, sdops_expect_gpu=True)
+    assert "torch sees no GPU." in absent.message
+    ready.put("/usr/local/share/fake-torch-gpu.json", '{"capability": [9, 0]}')
+    foreign = play.run(ready, ok=False, sdops_expect_gpu=True)
+    assert "torch does not compute on NVIDIA test GPU (9.0): CUDA error: no kernel image" in foreign.message
+    assert "It has kernels for sm_37" in foreign.message
+    ready.put("/usr/local/share/fake-torch-gpu.json", '{"capability": [8, 0]}')
+    assert play.run(ready, sdops_expect_gpu=True).changed == (f"{ready.name}: Put the environment in place",)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (
+            {"sdops_stack": "omega"},
+            'There is no stack "omega". Set sdops_stack to one of alpha, beta, gamma.',
+        ),
+        ({"sdops_env": "../x"}, '"../x" can be no environment\'s name. Set sdops_env'),
+        ({"sdops_env": "base"}, '"base" can be no environment\'s name. Set sdops_env'),
+        (
+            {"sdops_expect_gpu": True, "stack_env_torch_by_pip": True},
+            "Set stack_env_torch_by_pip to false, or sdops_expect_gpu to false",
+        ),
+        ({"stack_env_lock": __file__}, "is no explicit list of conda packages with hashes."),
+        ({"sdops_user": "nobody-here"}, "There is no account nobody-here on "),
+        ({}, "There is no conda at /home/sdops/miniconda3 on "),
+    ],
+    ids=["stack", "name", "base", "gpu", "lock", "account", "conda"],
+)
+def test_wrong_input_is_refused(play: Play, bare: Host, setting: dict[str, object], said: str) -> None:
+    outcome = play.run(bare, ok=False, **setting)
+    assert said in outcome.message
+    assert outcome.changed == ()
+
+
+@pytest.fixture(scope="module")
+def bare(lab: Lab) -> Host:
+    """A host with the account and nothing else."""
+    host = lab.host("for-refusals-of-stack-env")
+    account(host)
+    return host
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"sdops_conda_channel_alias": "http://198.18.0.1:9/x"}, "set sdops_conda_channel_alias to a mirror"),
+        ({"sdops_pip_index_url": "http://198.18.0.1:9/simple"}, "set sdops_pip_index_url to a mirror"),
+    ],
+    ids=["conda", "pip"],
+)
+def test_a_source_that_is_not_reached_is_named(
+    play: Play, ready: Host, setting: dict[str, str], said: str
+) -> None:
+    if "sdops_conda_channel_alias" in setting:
+        alias = f"echo 'channel_alias: {setting['sdops_conda_channel_alias']}' >~/.condarc"
+        ready.run(["bash", "-c", alias], user="sdops")
+    assert said in play.run(ready, ok=False, **setting).message
+    assert "env1" not in environments(ready)
+
+
+def test_a_wheel_that_is_not_the_locked_one_is_refused(
+    play: Play, ready: Host, stacks: small_stacks.Stacks, tmp_path: Path
+) -> None:
+    altered = tmp_path / "sources"
+    (altered / "locks").mkdir(parents=True)
+    (altered / "stack.json").write_bytes((stacks.folder / "stack.json").read_bytes())
+    text = (stacks.folder / "locks/alpha.txt").read_text()
+    (altered / "locks/alpha.txt").write_text(text[:-20] + "0" * 19 + "\n")
+    refused = play.run(ready, ok=False, __stack_env_sources=str(altered))
+    assert "pip could not install the packages of alpha" in refused.message
+    assert "env1" not in environments(ready)
+
+
+def test_an_environment_of_somebody_else_is_left_alone(play: Play, ready: Host) -> None:
+    login(ready, "conda create -y -n env1 probe")
+    refused = play.run(ready, ok=False)
+    assert f"The environment env1 exists on {ready.name} and was not made by sdops." in refused.message
+    assert refused.changed == ()
