@@ -30,12 +30,14 @@ test-guide:
 	@echo "         Install one (pyenv install, or your system's package) or name it: make test GUIDE_PYTHON=…"
 endif
 
-lint: $(VENV)/ready ## Check style, types, the oldest Python and the shell scripts
+lint: $(VENV)/ready ## Check style, types, the oldest Python, the shell scripts and the playbooks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/vermin --quiet --no-tips --violations --target=3.9- runtime/sdops_runtime
-	$(BIN)/shellcheck .ci/run
+	$(BIN)/vermin --quiet --no-tips --violations --target=3.9- runtime/sdops_runtime ansible/roles/*/library
+	$(BIN)/shellcheck .ci/run tests/hosts/prepare.sh
+	$(BIN)/yamllint --strict .
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline
 
 fix: $(VENV)/ready ## Mend what lint finds, where that can be done by machine
 	$(BIN)/ruff check --fix

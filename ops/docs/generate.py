@@ -60,11 +60,56 @@ def stacks() -> str:
     return "\n".join([heading, "|---" * 8 + "|", *rows]) + "\n"
 
 
+def variables() -> str:
+    """Everything that can be set for hosts: the site's settings, then each role's in the play's order."""
+    import yaml
+
+    settings = ROOT / "ansible" / "group_vars" / "all.yml"
+    rows = [
+        (name, default, comment_above(settings.read_text(), name))
+        for name, default in yaml.safe_load(settings.read_text()).items()
+        if name.startswith("sdops_")
+    ]
+    (play,) = yaml.safe_load((ROOT / "ansible" / "site.yml").read_text())
+    for role in play["roles"]:
+        spec = ROOT / "ansible" / "roles" / role["role"] / "meta" / "argument_specs.yml"
+        if spec.exists():
+            options = yaml.safe_load(spec.read_text())["argument_specs"]["main"].get("options", {})
+            rows += [(name, option["default"], option["description"]) for name, option in options.items()]
+    lines = [f"| `{name}` | {shown(default)} | {prose(text)} |" for name, default, text in rows]
+    return "\n".join(["| variable | default | what it says |", "|---|---|---|", *lines]) + "\n"
+
+
+def comment_above(text: str, name: str) -> str:
+    """The comment above a variable of a YAML file, or above the group it stands in."""
+    settings = text.partition("---\n")[2]
+    block = next(part for part in settings.split("\n\n") if re.search(f"^{name}:", part, re.MULTILINE))
+    return " ".join(line.lstrip("# ") for line in block.splitlines() if line.startswith("#"))
+
+
+def shown(value: object) -> str:
+    """A default as one line of Markdown."""
+    if isinstance(value, dict):
+        return ", ".join(f"`{key}: {one}`" for key, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(f"`{one}`" for one in value)
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`" if value not in ("", None) else ""
+
+
+def prose(text: str | list[str]) -> str:
+    """A description as one cell of a table; Ansible's marks for code become Markdown's."""
+    text = text if isinstance(text, str) else " ".join(text)
+    return re.sub(r"\bC\(([^)]*)\)", r"`\1`", " ".join(text.split())).replace("|", r"\|")
+
+
 PARTS = {
     "help": lambda: command_help(),
     "help-run": lambda: command_help("run"),
     "codes": codes,
     "stacks": stacks,
+    "variables": variables,
 }
 
 

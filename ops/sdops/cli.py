@@ -3,6 +3,7 @@
 Nothing heavy is imported at the top, so that ``sdops --help`` answers at once.
 """
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +45,9 @@ def root(
     ] = False,
 ) -> None:
     """Turns fresh GPU VMs into Stable Diffusion image-to-image hosts and runs work on them."""
+    if debug:
+        logging.basicConfig(format="%(name)s: %(message)s")
+        logging.getLogger("sdops_runtime").setLevel(logging.DEBUG)
 
 
 @app.command()

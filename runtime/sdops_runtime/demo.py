@@ -8,6 +8,7 @@ look like coloured noise: nothing in it was trained.
 The tensors depend on their names alone, so every build holds the same numbers.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sdops_runtime import dialect, stack
+from sdops_runtime.errors import SdopsError
 
 NAME = "demo"
 
@@ -109,23 +111,46 @@ def ensure() -> Path:
     """Returns the folder of the demo model, building it first if this machine has none.
 
     A few MB, about a second. Safe when several processes ask at once: each
-    builds aside and the first rename wins.
+    builds aside and the first rename wins. Raises SdopsError: disk-full or
+    cache-unwritable.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "sdops" / f"demo-model-{RECIPE}"
-    if not (folder / "model_index.json").is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
-        try:
-            build(aside)
-            aside.chmod(0o755)
-            aside.rename(folder)
-        except OSError:
-            if not (folder / "model_index.json").is_file():
-                raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+    try:
+        if not _is_there(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _build_aside(folder)
+    except OSError as error:
+        elsewhere = "or name another folder in XDG_CACHE_HOME."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SdopsError(
+                "disk-full",
+                f"The demo model does not fit into {folder.parent}.",
+                f"Free some space, {elsewhere}",
+            ) from error
+        raise SdopsError(
+            "cache-unwritable",
+            f"The demo model cannot be kept in {folder.parent}: {error.strerror}.",
+            f"Make it writable, {elsewhere}",
+        ) from error
     return folder
+
+
+def _build_aside(folder: Path) -> None:
+    aside = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
+    try:
+        build(aside)
+        aside.chmod(0o755)
+        aside.rename(folder)
+    except OSError:
+        if not _is_there(folder):  # somebody else was first
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _is_there(folder: Path) -> bool:
+    return (folder / "model_index.json").is_file()
 
 
 def build(folder: Path) -> None:

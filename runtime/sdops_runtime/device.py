@@ -30,12 +30,12 @@ class Device:
 def pick(wanted: str = "auto") -> Device:
     """The device to use; ``auto`` takes a GPU that works, else the CPU and says why.
 
-    Raises SdopsError("device-unusable") where a GPU was asked for by name and
-    does not work, and for a name that is none.
+    Raises SdopsError: device-unusable where a GPU was asked for by name and
+    does not work, settings-invalid for a name that is none.
     """
     if wanted not in WANTED:
         raise SdopsError(
-            "device-unusable", f"There is no device {wanted!r}.", f"Use one of {', '.join(WANTED)}."
+            "settings-invalid", f"There is no device {wanted!r}.", f"Use one of {', '.join(WANTED)}."
         )
     if wanted == "cpu":
         return Device("cpu", "CPU")

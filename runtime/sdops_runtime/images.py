@@ -6,22 +6,19 @@ with the guide's Pillow and today's alike, so it uses what both have.
 """
 
 import hashlib
-import math
 import os
 import re
 import stat
-import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
-from PIL import Image, ImageChops, ImageCms, ImageColor
+from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from sdops_runtime import colours
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.protocol import MAX_SIDE, MIN_SIDE, Settings
 
@@ -41,8 +38,6 @@ MAX_BYTES = 2**30 + 2**27
 _MAX_COUNTED_BYTES = 8 * 2**20
 _MAX_PAGES = 1000
 
-_CONVERT = "Convert it to PNG or JPEG."
-_Colour = tuple[int, int, int]
 
 #: How a picture is turned upright, by the number of its orientation (EXIF 2.32, tag 0x0112).
 _TURNS = {
@@ -54,33 +49,27 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_TAG_BITS, _TAG_PHOTOMETRIC, _TAG_ORIENTATION, _TAG_XMP = 258, 262, 274, 700
+_TAG_PHOTOMETRIC, _TAG_ORIENTATION, _TAG_XMP = 262, 274, 700
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])")
 
-#: 216 colours, six levels each of red, green and blue, to see what a colour profile does.
-_CUBE = bytes(part for color in product(range(0, 256, 51), repeat=3) for part in color)
-#: cmsFLAGS_BLACKPOINTCOMPENSATION of lcms2.h, which the two Pillows name differently.
-_BLACK_POINT: Any = 0x2000
-
-#: What Pillow's decoders raise at damaged files; ImportError where it was built without colour management.
-_DECODER_ERRORS = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
-    AssertionError, EOFError, RuntimeError, ImportError, struct.error, zlib.error, ImageCms.PyCMSError,
-)  # fmt: skip
 #: What Pillow says, as plain ValueErrors, of compressed texts that unpack to gigabytes.
 _BOMB_SIGNS = ("decompressed data too large", "too much memory used in text")
 
 #: First bytes of what is often taken for a picture that can be opened here, and what to do instead.
 _LOOKALIKES: tuple[tuple[bytes, str, str], ...] = (
-    (rb"....ftyp(hei|hev|mif1|msf1)", "a HEIC picture, which sdops cannot open", _CONVERT),
-    (rb"....ftypavi[fs]", "an AVIF picture, which this Pillow cannot open", _CONVERT),
-    (rb"\s*(<\?xml.{0,1000}?)?(<!--.{0,1000}?)?<svg", "an SVG drawing, not an image of pixels", _CONVERT),
+    (rb"....ftyp(hei|hev|mif1|msf1)", "a HEIC picture, which sdops cannot open", colours.CONVERT),
+    (rb"....ftypavi[fs]", "an AVIF picture, which this Pillow cannot open", colours.CONVERT),
+    (
+        rb"\s*(<\?xml.{0,1000}?)?(<!--.{0,1000}?)?<svg",
+        "an SVG drawing, not an image of pixels",
+        colours.CONVERT,
+    ),
     (rb"\s*<(!doctype html|html)", "a web page, not an image", "Save the image itself, not its page."),
     (rb"%PDF", "a PDF document, not an image", "Convert the page to PNG."),
     (
         rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP|II\*\0|MM\0\*|BM|8BPS|qoif|\0\0\0\x0cjP|\xff\x4f\xff\x51",
         "damaged, cut off or of a rare kind, and cannot be decoded",
-        f"Copy it again. {_CONVERT}",
+        f"Copy it again. {colours.CONVERT}",
     ),
 )
 
@@ -106,7 +95,7 @@ def open_image(path: Path, background: str = "white") -> Opened:
     Raises SdopsError: settings-invalid for the colour; image-missing,
     image-unreadable or image-too-large for the file.
     """
-    colour = parse_colour(background)
+    colour = colours.parse_colour(background)
     data = _read(path)
     name = shown(path.name)
     try:
@@ -116,7 +105,7 @@ def open_image(path: Path, background: str = "white") -> Opened:
             image, notices = _decode(data, name, colour)
     except (Image.DecompressionBombError, MemoryError) as error:
         raise _too_large(name) from error
-    except _DECODER_ERRORS as error:
+    except colours.DECODER_ERRORS as error:
         if any(sign in str(error).lower() for sign in _BOMB_SIGNS):
             raise _too_large(name) from error
         raise _unreadable(name, data) from error
@@ -156,17 +145,6 @@ def fitted_size(size: tuple[int, int], width: int, height: Optional[int] = None)
         f"the model takes {MIN_SIDE} to {MAX_SIDE}.",
         hint,
     )
-
-
-def parse_colour(text: str) -> _Colour:
-    """Red, green, blue of a colour's name or #hex; raises SdopsError("settings-invalid")."""
-    try:
-        found = ImageColor.getrgb(text)
-    except (ValueError, AttributeError) as error:
-        raise _bad_colour(text) from error
-    if len(found) != 3 or not all(0 <= part <= 255 for part in found):
-        raise _bad_colour(text)
-    return found[0], found[1], found[2]
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -231,7 +209,7 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _decode(data: bytes, name: str, background: _Colour) -> tuple[Image.Image, list[str]]:
+def _decode(data: bytes, name: str, background: colours.Colour) -> tuple[Image.Image, list[str]]:
     """The first frame, upright RGB, and notices about it."""
     Image.init()
     formats = [one for one in FORMATS if one in Image.OPEN]
@@ -255,10 +233,10 @@ def _decode(data: bytes, name: str, background: _Colour) -> tuple[Image.Image, l
     elif count == 0:
         notices.append(f"{name} holds a great many frames; the first is used.")
     if image.mode[0] in "IF":
-        image = _to_8_bits(image, _white(image, tags), inverted, name, notices)
+        image = colours.to_8_bits(image, colours.white_value(image, tags), inverted, name, notices)
     elif "transparency" in image.info:
-        image.info["transparency"] = _scaled_key(image.info["transparency"], image.mode, raw)
-    image = _flatten(image, background, name, notices)
+        image.info["transparency"] = colours.scaled_key(image.info["transparency"], image.mode, raw)
+    image = colours.flatten(image, background, name, notices)
     return (image.transpose(_TURNS[turn]) if turn in _TURNS else image), notices
 
 
@@ -279,14 +257,14 @@ def _frames(data: bytes, formats: list[str]) -> int:
                 except EOFError:
                     return number
             return 0
-    except _DECODER_ERRORS:
+    except colours.DECODER_ERRORS:
         return 1  # Later frames are damaged, and not wanted.
 
 
 def _exif_orientation(image: Image.Image) -> Optional[int]:
     try:
         found = image.getexif().get(_TAG_ORIENTATION)
-    except _DECODER_ERRORS:
+    except colours.DECODER_ERRORS:
         return None
     return found if isinstance(found, int) else None
 
@@ -310,135 +288,6 @@ def _xmp_orientation(image: Image.Image) -> Optional[int]:
     return int(found[1]) if found else None
 
 
-def _scaled_key(key: Any, mode: str, raw: str) -> Any:
-    """A PNG's transparent colour, which stands there in the file's own depth, in Pillow's 8 bits."""
-    if isinstance(key, tuple):
-        return tuple(part >> 8 for part in key) if raw == "RGB;16B" else key
-    if not isinstance(key, int):
-        return key
-    if mode == "1":
-        return 255 if key else 0
-    return key * {"L;2": 85, "L;4": 17}.get(raw, 1)
-
-
-def _white(image: Image.Image, tags: dict[int, Any]) -> Optional[int]:
-    """What white is in a picture of more than 8 bits, or None where its format does not say."""
-    if image.mode == "I":
-        return 65535 if image.format in ("PNG", "PPM") else None
-    if image.mode == "F":
-        return None
-    bits = tags.get(_TAG_BITS) or (16,)
-    return int(2 ** bits[0] - 1)
-
-
-def _to_8_bits(
-    image: Image.Image, white: Optional[int], inverted: bool, name: str, notices: list[str]
-) -> Image.Image:
-    """Grey of more than 8 bits as L, or LA; Pillow's own conversion would cut off all above 255."""
-    values = (image.convert("I") if ";" in image.mode else image).convert("F")
-    low, high = 0.0, float(white or 0)
-    if white is not None:
-        brightest = values.getextrema()[1]
-        if isinstance(brightest, float) and 0 < brightest < high / 16 and not inverted:
-            notices.append(f"{name} is very dark: its brightest value is {brightest:g} of {high:g}.")
-    else:
-        low, high = _range(values, name)
-        notices.append(
-            f"{name} does not say what is white; {low:g} was taken for black and {high:g} for white."
-        )
-    scale = 255 / (high - low)
-    offset = 0.5 - low * scale
-    if inverted:
-        scale, offset = -scale, 256 - offset
-    grey = values.point(lambda value: value * scale + offset).convert("L")
-    key = image.info.get("transparency")
-    if isinstance(key, int):
-        # Zero only where the value is neither above nor below the key; L cuts off what is negative.
-        above = values.point(lambda value: value * 1.0 + -key).convert("L")
-        below = values.point(lambda value: value * -1.0 + key).convert("L")
-        grey.putalpha(ImageChops.lighter(above, below).point(lambda value: 255 if value else 0))
-    grey.info = {one: image.info[one] for one in ("icc_profile",) if one in image.info}
-    return grey
-
-
-def _range(values: Image.Image, name: str) -> tuple[float, float]:
-    """Black and white of plain numbers: the first usual range that holds them, else their own."""
-    low, high = (float(one) for one in values.getextrema())  # type: ignore[arg-type]
-    if not math.isfinite(high - low):
-        raise SdopsError(
-            "image-unreadable", f"{name} holds values that are infinite or no numbers.", _CONVERT
-        )
-    if low >= 0:
-        for usual in (1.0, 255.0, 65535.0):
-            if high <= usual:
-                return 0.0, usual
-    return low, high if high > low else low + 1
-
-
-def _flatten(image: Image.Image, background: _Colour, name: str, notices: list[str]) -> Image.Image:
-    """sRGB without transparency."""
-    profile = image.info.get("icc_profile")
-    alpha = None
-    if image.mode == "La":
-        image = image.convert("LA")
-    if image.mode == "LA":
-        image, alpha = image.getchannel("L"), image.getchannel("A")
-    elif image.mode in ("P", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        alpha = image.getchannel("A")
-        image = image.convert("RGB")
-    image = _to_srgb(image, profile, name, notices)
-    if alpha is None or alpha.getextrema() == (255, 255):
-        return image
-    if alpha.getextrema() == (0, 0):
-        # Mostly a program that wrote zeros for "no alpha"; nothing would be left of the picture.
-        notices.append(f"{name} is transparent all over; its hidden colours are used.")
-        return image
-    flat = Image.new("RGB", image.size, background)
-    flat.paste(image, mask=alpha)
-    return flat
-
-
-def _to_srgb(image: Image.Image, profile: Any, name: str, notices: list[str]) -> Image.Image:
-    """RGB in sRGB, by the colour profile where there is one that fits."""
-    try:
-        if image.mode == "LAB":
-            return _transformed(image, ImageCms.createProfile("LAB"))
-        if profile:
-            source = ImageCms.ImageCmsProfile(BytesIO(profile))
-            wanted = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}[source.profile.xcolor_space.strip()]
-            fits = {"1": ("L", "RGB"), "L": ("L", "RGB"), "CMYK": ("CMYK",)}.get(image.mode, ("RGB",))
-            if wanted in fits:
-                return _transformed(image.convert(wanted), source)
-            notices.append(f"The colour profile of {name} is for other colours than it has; it is ignored.")
-    except _DECODER_ERRORS:
-        if image.mode == "LAB":
-            raise
-        notices.append(f"The colour profile of {name} cannot be used; its colours may be a little off.")
-    return image.convert("RGB")
-
-
-def _transformed(image: Image.Image, source: Any) -> Image.Image:
-    # What browsers and Photoshop do with photographs: relative colorimetric, black to black.
-    transform = ImageCms.buildTransform(
-        source, ImageCms.createProfile("sRGB"), image.mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        _BLACK_POINT,
-    )  # fmt: skip
-    if image.mode == "RGB":
-        # Most profiles are some maker's sRGB; rounding through them would only blur the values.
-        cube = Image.frombytes("RGB", (len(_CUBE) // 3, 1), _CUBE)
-        change = ImageChops.difference(cube, _applied(cube, transform)).getextrema()
-        if max(high for _, high in change) <= 2:  # type: ignore[misc]
-            return image
-    return _applied(image, transform)
-
-
-def _applied(image: Image.Image, transform: Any) -> Image.Image:
-    found = ImageCms.applyTransform(image, transform)
-    assert found is not None  # None only when changed in place
-    return found
-
-
 def _check_pixels(image: Image.Image, name: str) -> None:
     if not image.width or not image.height:
         raise ValueError("no pixels")
@@ -458,12 +307,4 @@ def _unreadable(name: str, data: bytes) -> SdopsError:
     for pattern, what, hint in _LOOKALIKES:
         if re.match(pattern, data[:2000], re.DOTALL | re.IGNORECASE):
             return SdopsError("image-unreadable", f"{name} is {what}.", hint)
-    return SdopsError("image-unreadable", f"{name} is not an image that sdops can open.", _CONVERT)
-
-
-def _bad_colour(text: Any) -> SdopsError:
-    return SdopsError(
-        "settings-invalid",
-        f"Background {text!r} is not an opaque colour.",
-        "Use a name such as white, or #rrggbb.",
-    )
+    return SdopsError("image-unreadable", f"{name} is not an image that sdops can open.", colours.CONVERT)

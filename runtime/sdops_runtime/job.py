@@ -5,27 +5,23 @@ before its event is sent, so whatever stops a job leaves only whole pictures
 behind. One bad input fails its pictures and not the job.
 """
 
-import os
-import re
-import shutil
+import logging
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional
 
-from sdops_runtime import demo, device, dialect, images, memory, png, stack
+from sdops_runtime import demo, device, dialect, memory, png, stack
 from sdops_runtime.errors import SdopsError
+from sdops_runtime.inputs import AHEAD, Inputs, Ready
+from sdops_runtime.outputs import check_outputs, output_name
 from sdops_runtime.protocol import Event, Item, JobRequest, Settings
-
-#: Inputs that are opened before the model is loaded: a wrong file name should be said at once, but
-#: nobody wants to wait until thousands of photographs are decoded. Also how many stay decoded.
-AHEAD = 16
-#: Free disk space, beyond the pictures' own upper bound, below which a job is not begun.
-SPARE_BYTES = 32 * 2**20
+from sdops_runtime.record import Record
 
 Emit = Callable[[Event], None]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,82 +33,41 @@ class Place:
     overwrite: bool = False
 
 
-@dataclass(frozen=True)
-class Ready:
-    """An input that is fit for the model."""
-
-    image: Any
-    sha256: str
-    original: tuple[int, int]
-
-
-class Inputs:
-    """A job's input images, opened when first needed; the last ``AHEAD`` stay decoded."""
-
-    def __init__(self, request: JobRequest, sources: Sequence[Path], emit: Emit) -> None:
-        self._settings = request.settings
-        self._sources = sources
-        self._emit = emit
-        self._noticed: set[int] = set()
-        self._ready: OrderedDict[int, Union[Ready, SdopsError]] = OrderedDict()
-
-    def open(self, number: int) -> Union[Ready, SdopsError]:
-        """Input ``number``, fitted to the wanted size, or why it is none."""
-        if number not in self._ready:
-            self._ready[number] = self._open(number)
-            while len(self._ready) > AHEAD:
-                self._ready.popitem(last=False)
-        return self._ready[number]
-
-    def open_first(self) -> None:
-        """Opens the first inputs; raises the first one's SdopsError if there is no good one in the job."""
-        found = [self.open(number) for number in range(min(AHEAD, len(self._sources)))]
-        bad = [one for one in found if isinstance(one, SdopsError)]
-        if len(bad) == len(self._sources):
-            raise bad[0]
-
-    def _open(self, number: int) -> Union[Ready, SdopsError]:
-        try:
-            opened = images.open_image(self._sources[number], self._settings.background)
-            fitted = images.fit(opened.image, self._settings.width, self._settings.height)
-        except SdopsError as error:
-            return error
-        if number not in self._noticed:
-            self._noticed.add(number)
-            for notice in opened.notices:
-                self._emit(Event("notice", {"code": "input", "message": notice}))
-            width, height = fitted.size
-            if min(width, height) > 512:
-                message = f"{width}x{height} is more than the model's 512 both ways: parts may repeat."
-                self._emit(Event("notice", {"code": "large", "message": message}))
-        return Ready(fitted, opened.sha256, opened.size)
-
-
 def run(request: JobRequest, sources: Sequence[Path], place: Place, emit: Emit) -> Event:
     """Makes the job's pictures; emits events, exactly one terminal one, and returns that.
 
     sources: the files of ``request.inputs``, in that order. What stops the
     whole job is in ``failed``; an interrupt (Ctrl-C) ends in ``cancelled``,
-    with every finished picture kept. Raises only what ``emit`` raises.
+    with every finished picture kept. Raises nothing but what ``emit`` raises
+    for the last event.
     """
     tally = _Tally(request, emit)
     try:
         _run(request, sources, place, tally.emit)
         last = Event("done", tally.summary())
-    except SdopsError as error:
-        told = {"code": error.code, "message": error.message, "hint": error.hint}
-        last = Event("failed", dict(tally.summary(), **told))
     except KeyboardInterrupt:
         last = Event("cancelled", tally.summary())
+    except SdopsError as error:
+        last = _failed(error, tally)
+    except Exception as error:  # the job's top: whatever it was, the job has an end and a reason
+        what = f"Something unexpected happened: {type(error).__name__}: {dialect.last_line(error)}"
+        hint = "Run it again as sdops --debug run … and report what it prints."
+        last = _failed(SdopsError("internal-error", what, hint), tally)
     emit(last)
     return last
+
+
+def _failed(error: SdopsError, tally: "_Tally") -> Event:
+    _LOG.debug("the job failed", exc_info=True)
+    told = {"code": error.code, "message": error.message, "hint": error.hint}
+    return Event("failed", dict(tally.summary(), **told))
 
 
 def _run(request: JobRequest, sources: Sequence[Path], place: Place, emit: Emit) -> None:
     request.check()
     inputs = Inputs(request, sources, emit)
     inputs.open_first()
-    _check_output(request, place)
+    check_outputs(request, place.out, place.overwrite)
     emit(Event("loading", {"model": request.settings.model}))
     engine, about = load(request.settings, place, emit)
     batch = request.batch or _batch(request, inputs, engine)
@@ -249,7 +204,7 @@ class _Maker:
 
     def _save(self, item: Item, ready: Ready, picture: Any, seconds: float) -> None:
         name = output_name(self._request.inputs[item.input], item.seed)
-        record = png.Record(
+        record = Record(
             **{
                 key: self._about[key] for key in ("model", "revision", "stack", "versions", "device", "dtype")
             },
@@ -312,52 +267,11 @@ def _chunks(items: Sequence[Item], inputs: Inputs, batch: int) -> Iterator[Chunk
             yield Chunk(tuple(item for item, _ in pairs), tuple(ready for _, ready in pairs))
 
 
-def output_name(name: str, seed: int) -> str:
-    """The file name of a picture: its input's stem, made harmless, and its seed."""
-    stem = re.sub(r"[^\w.+-]+", "_", Path(name).stem).strip("._") or "picture"
-    return f"{stem[:100]}-{seed}.png"
-
-
 def _batch(request: JobRequest, inputs: Inputs, engine: Any) -> int:
     ready = [inputs.open(number) for number in range(min(AHEAD, len(request.inputs)))]
     sizes = [one.image.size for one in ready if isinstance(one, Ready)]
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     return memory.plan(device.free_bytes(engine.device), width, height, engine.dtype, request.total).batch
-
-
-def _check_output(request: JobRequest, place: Place) -> None:
-    """Makes the output folder; raises SdopsError if it will not take the job's pictures.
-
-    output-unwritable, output-exists, or disk-full: a PNG is at most its pixels' size.
-    """
-    settings, out = request.settings, place.out
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        writable = os.access(out, os.W_OK | os.X_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise SdopsError(
-            "output-unwritable", f"Pictures cannot be written to {out}.", "Name another folder with --out."
-        )
-    names = [output_name(request.inputs[item.input], item.seed) for item in request.items()]
-    there = [] if place.overwrite else [name for name in names if (out / name).exists()]
-    if there:
-        more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
-        raise SdopsError(
-            "output-exists",
-            f"{out / there[0]}{more} there already.",
-            "Use another --seed or --out, or --overwrite to replace.",
-        )
-    needed = request.total * settings.width * (settings.height or settings.width) * 3 + SPARE_BYTES
-    free = shutil.disk_usage(out).free
-    if free < needed:
-        raise SdopsError(
-            "disk-full",
-            f"{request.total} pictures may need {needed / 2**20:.0f} MiB in {out}, "
-            f"and {free / 2**20:.0f} MiB are free.",
-            "Free some space, or write elsewhere with --out.",
-        )
 
 
 def _notice(request: JobRequest, engine: Any, emit: Emit) -> None:

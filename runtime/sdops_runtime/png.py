@@ -6,34 +6,26 @@ no path, gets into it. Reading decodes no pixels and trusts nothing in the file.
 """
 
 import errno
-import json
 import os
-import re
 import secrets
 import shlex
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import MISSING, asdict, dataclass, fields
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Optional, Union, get_args, get_origin, get_type_hints
+from typing import BinaryIO, Optional
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from sdops_runtime import __version__
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.images import open_file, shown
+from sdops_runtime.record import Record, from_json, parameters
 
-#: Raised by one whenever an older reader could misunderstand a record.
-SCHEMA = 1
 #: Keyword of our text chunk, and of the one that other Stable Diffusion programs read and write.
 KEYWORD, PARAMETERS = "sdops", "parameters"
-#: What they call the sampler that this project uses.
-SAMPLER = "PLMS"
-
 #: On five photographs of 512x512, clean and noisy, with both Pillows: level 1 takes 0.2 to 0.6 of the
 #: default's (6) time for 0.88 to 1.13 of its size; level 9 up to 6 times the time for 0.97 to 1.00.
 COMPRESS_LEVEL = 1
@@ -43,78 +35,6 @@ _MAX_RECORD = 4 * 2**20
 _MAX_CHUNKS = 1_000_000
 #: File systems without hard links (FAT, some network and FUSE ones) answer with one of these.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-
-
-@dataclass(frozen=True)
-class Record:
-    """Everything that makes the same picture again, but the input's pixels and the model's weights.
-
-    model: hub id, or a local folder's base name (a path is cut down to it).
-    revision: the resolved commit, None for a folder. versions: of python,
-    torch, diffusers, transformers and Pillow. batch: pictures computed
-    together. input_sha256: hex, of the input file's bytes; input_size: its
-    width and height, upright. flagged: the safety checker blackened the
-    picture. retried_float32: made again in float32 after values overflowed.
-    """
-
-    model: str
-    revision: Optional[str]
-    stack: Optional[str]
-    versions: Mapping[str, str]
-    device: str
-    dtype: str
-    batch: int
-    prompt: str
-    seed: int
-    index: int
-    strength: float
-    guidance: float
-    steps: int
-    width: int
-    height: int
-    background: str
-    input_sha256: str
-    input_size: tuple[int, int]
-    flagged: Optional[bool]
-    retried_float32: bool
-    negative_prompt: Optional[str] = None
-    model_hash: Optional[str] = None
-    sdops: str = __version__
-    schema: int = SCHEMA
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "model", _public_name(self.model))
-        object.__setattr__(self, "versions", dict(self.versions))
-
-    def to_json(self) -> str:
-        """One JSON object, sorted keys, ASCII (so that any odd character of a prompt comes back)."""
-        return json.dumps(asdict(self), sort_keys=True, allow_nan=False)
-
-
-def parameters(record: Record) -> str:
-    """The record in the words that Stable Diffusion programs exchange: prompt, negative prompt, settings.
-
-    The form has no escapes for prompts: they stand there as they are, on as
-    many lines as they have. Our own JSON is the exact record.
-    """
-    settings = {
-        "Steps": record.steps,
-        "Sampler": SAMPLER,
-        "CFG scale": format(record.guidance, ".12g"),
-        "Seed": record.seed,
-        "Size": f"{record.width}x{record.height}",
-        "Model hash": record.model_hash,
-        "Model": record.model,
-        "Denoising strength": format(record.strength, ".12g"),
-        "Version": f"sdops {record.sdops}",
-    }
-    lines = [record.prompt]
-    if record.negative_prompt and record.negative_prompt.strip():
-        lines.append(f"Negative prompt: {record.negative_prompt}")
-    lines.append(
-        ", ".join(f"{key}: {_quoted(value)}" for key, value in settings.items() if value is not None)
-    )
-    return "\n".join(lines)
 
 
 def save_png(image: Image.Image, path: Path, record: Record, overwrite: bool = False) -> str:
@@ -160,31 +80,7 @@ def read_record(path: Path) -> Record:
             f"{name} carries no settings of sdops.",
             "Only PNG files made by sdops do, until another program saves them again.",
         )
-    try:
-        # Python 3.9 takes minutes for a number of a million digits.
-        data = json.loads(text, parse_int=_short_int, parse_constant=_no_constant)
-        if data["schema"] > SCHEMA:
-            raise SdopsError(
-                "metadata-missing",
-                f"{name} was made by a newer sdops, whose settings this one cannot read.",
-                "Update sdops.",
-            )
-        return _from_mapping(data)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SdopsError("metadata-missing", f"The settings in {name} are damaged.") from error
-
-
-def _public_name(model: str) -> str:
-    """A hub id as it is; of anything that looks like a path the last part: folders name people."""
-    if re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", model):
-        return model
-    return re.split(r"[/\\]", model.rstrip("/\\"))[-1] or "local"
-
-
-def _quoted(value: Any) -> str:
-    """A value of the settings line, in quotes where it could be taken for several."""
-    text = str(value)
-    return json.dumps(text, ensure_ascii=False) if re.search(r"[,:\n]", text) else text
+    return from_json(text, name)
 
 
 def _encode(image: Image.Image, record: Record) -> bytes:
@@ -298,41 +194,3 @@ def _text(kind: bytes, rest: bytes) -> Optional[str]:
         return rest.decode(encoding)
     except (zlib.error, ValueError):
         return None
-
-
-def _from_mapping(data: Mapping[str, Any]) -> Record:
-    """A Record of what JSON held; unknown keys are ignored. Raises KeyError or TypeError."""
-    kinds = get_type_hints(Record)
-    values: dict[str, Any] = {}
-    for entry in fields(Record):
-        if entry.name not in data and entry.default is not MISSING:
-            continue
-        value = data[entry.name]
-        if not _fits(value, kinds[entry.name]):
-            raise TypeError(entry.name)
-        values[entry.name] = tuple(value) if isinstance(value, list) else value
-    return Record(**values)
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value read from JSON is of a field's type."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is Union:
-        return any(_fits(value, one) for one in inner)
-    if origin is tuple:
-        return isinstance(value, list) and len(value) == len(inner) and all(map(_fits, value, inner))
-    if origin is Mapping:
-        return isinstance(value, dict) and all(_fits(one, inner[1]) for one in value.values())
-    if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
-def _short_int(text: str) -> int:
-    if len(text) > 20:
-        raise ValueError("no setting has so many digits")
-    return int(text)
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")

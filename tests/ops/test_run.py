@@ -79,6 +79,7 @@ WRONG = {
     "width": (("run", "PHOTO", "a hat", "--width", "100"), "settings-invalid"),
     "unknown host": (("run", "PHOTO", "a hat", "--host", "gpu1"), "host-unknown"),
     "no such folder": (("run", "PHOTO", "a hat", "--model", "./none"), "model-unknown"),
+    "device": (("run", "PHOTO", "a hat", "--device", "tpu", "--model", "demo"), "settings-invalid"),
     "colour": (("run", "PHOTO", "a hat", "--background", "blurple", "--model", "demo"), "settings-invalid"),
 }
 
@@ -111,9 +112,13 @@ def test_one_bad_image_of_two_is_exit_code_1(sdops, photo, tmp_path):
     assert Path("photo-8.png").exists()
 
 
-def test_the_device_cannot_be_any_word(sdops, photo):
-    ran = sdops("run", photo, "a hat", *QUICK, "--device", "tpu", "--json")
-    assert json.loads(ran.out)["error"]["code"] == "device-unusable"
+def test_a_gpu_that_is_not_there_is_said_if_it_was_asked_for(sdops, photo):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    ran = sdops("run", photo, "a hat", *QUICK, "--device", "cuda", "--json")
+    assert (ran.code, json.loads(ran.out)["error"]["code"]) == (1, "device-unusable")
 
 
 def run_apart(words, **environment):
@@ -143,7 +148,9 @@ def test_ctrl_c_keeps_finished_pictures_and_says_what_is_missing(photo, tmp_path
         size_of(out / name)
         assert name in printed
     assert f"{len(made)} of 200 pictures made; {200 - len(made)} missing." in said
-    assert "--seed 7" in said
+    rest = 200 - len(made)
+    assert f"--seed {7 + len(made)} --images {rest}\n" in said
+    assert f" and {rest - 5} more\n" in said
     assert "Traceback" not in said
 
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import pytest
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin
-from sdops_runtime import images
+from sdops_runtime import colours, images
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.protocol import MAX_SIDE, MIN_SIDE
 
@@ -145,7 +145,7 @@ def test_every_mode_of_pillow_becomes_rgb(mode, colour, wanted):
     image = Image.new(mode, (2, 2), colour)
     if mode in ("P", "PA"):
         image.putpalette([part for grey in range(256) for part in (grey, grey, grey)])
-    found = images._flatten(image, WHITE, "a", [])
+    found = colours.flatten(image, WHITE, "a", [])
     assert found.mode == "RGB"
     assert close([found.getpixel((1, 1))], [wanted], 1)
 
@@ -766,7 +766,7 @@ def test_memory_that_runs_out_is_told_as_a_large_image(tmp_path, monkeypatch):
     def fail(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(images, "_flatten", fail)
+    monkeypatch.setattr(colours, "flatten", fail)
     refused("image-too-large", saved(tmp_path, squares(), "a.png"))
 
 

@@ -6,7 +6,7 @@ import subprocess
 import numpy
 import pytest
 from PIL import Image
-from sdops_runtime import job, png
+from sdops_runtime import job, outputs, png
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.protocol import JobRequest, Settings
 
@@ -150,6 +150,16 @@ def test_an_interrupt_keeps_what_is_finished_and_names_what_is_missing(photo, tm
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["photo-7.png", "photo-8.png"]
 
 
+def test_a_fault_of_our_own_still_ends_the_job_with_a_reason(photo, tmp_path):
+    def stumble(event):
+        if event.kind == "loaded":
+            raise ZeroDivisionError("division by zero")
+
+    events = run([photo], tmp_path / "out", watch=stumble)
+    assert (events[-1].kind, events[-1].data["code"]) == ("failed", "internal-error")
+    assert "ZeroDivisionError: division by zero" in events[-1].data["message"]
+
+
 def test_a_picture_that_is_there_is_not_replaced_unless_told(photo, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -249,7 +259,7 @@ def test_the_record_of_a_picture_holds_no_path_and_no_metadata_of_the_input(tmp_
     ],
 )
 def test_output_names_are_harmless(name, expected):
-    assert job.output_name(name, 3) == expected
+    assert outputs.output_name(name, 3) == expected
 
 
 def test_a_request_survives_its_json():

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 from sdops_runtime import png
 from sdops_runtime.errors import SdopsError
+from sdops_runtime.record import SCHEMA, Record, parameters
 
-RECORD = png.Record(
+RECORD = Record(
     model="CompVis/stable-diffusion-v1-4",
     revision="0123456789abcdef0123456789abcdef01234567",
     stack="guide",
@@ -120,7 +121,7 @@ def test_json_has_sorted_keys_and_nothing_beyond_the_record(tmp_path):
         assert sorted(image.text) == ["parameters", "sdops"]
         data = json.loads(image.text["sdops"])
     assert list(data) == sorted(asdict(RECORD))
-    assert data == dict(asdict(RECORD), input_size=[1500, 1000], schema=png.SCHEMA)
+    assert data == dict(asdict(RECORD), input_size=[1500, 1000], schema=SCHEMA)
     assert [kind for kind, _ in chunks(tmp_path / "a.png")] == [b"IHDR", b"tEXt", b"iTXt", b"IDAT", b"IEND"]
 
 
@@ -177,17 +178,17 @@ def test_parameters_are_in_the_form_of_the_stable_diffusion_world(tmp_path):
 
 @pytest.mark.parametrize("negative", [None, "", " \n"], ids=["none", "empty", "blank"])
 def test_no_negative_prompt_gives_no_such_line(negative):
-    assert "Negative" not in png.parameters(replace(RECORD, negative_prompt=negative))
+    assert "Negative" not in parameters(replace(RECORD, negative_prompt=negative))
 
 
 def test_values_that_could_be_taken_for_several_are_quoted():
-    text = png.parameters(replace(RECORD, model='/m/odd, "name": 1', model_hash="abc", guidance=7.0))
+    text = parameters(replace(RECORD, model='/m/odd, "name": 1', model_hash="abc", guidance=7.0))
     assert 'CFG scale: 7, Seed: 7, Size: 512x344, Model hash: abc, Model: "odd, \\"name\\": 1", ' in text
 
 
 def test_a_prompt_of_many_lines_is_read_back_by_the_rules_of_that_form():
     record = replace(RECORD, prompt='one,\n"two": ünï\nthree', negative_prompt="four\nfive", model="/m/a, b")
-    *lines, last = png.parameters(record).split("\n")
+    *lines, last = parameters(record).split("\n")
     cut = next(place for place, line in enumerate(lines) if line.startswith("Negative prompt:"))
     assert "\n".join(lines[:cut]) == record.prompt
     assert "\n".join(lines[cut:])[len("Negative prompt: ") :] == record.negative_prompt
@@ -445,7 +446,7 @@ def test_damaged_record_is_refused(tmp_path, text):
 
 
 def test_record_of_a_newer_schema_is_refused(tmp_path):
-    path = with_text(tmp_path / "a.png", itxt(changed(schema=png.SCHEMA + 1)))
+    path = with_text(tmp_path / "a.png", itxt(changed(schema=SCHEMA + 1)))
     assert "newer sdops" in refused("metadata-missing", png.read_record, path).message
 
 

@@ -115,11 +115,30 @@ def _say_rest(outcome: Outcome) -> None:
 
 
 def _how_to_go_on(outcome: Outcome) -> str:
-    """What to type to make the missing pictures: the job's own command with its seed fixed."""
-    seeds = ", ".join(str(seed) for seed in outcome.last.data["missing"][:5])
-    words = sys.argv[1:]
-    if not any(word == "--seed" or word.startswith("--seed=") for word in words):
-        words += ["--seed", str(outcome.asked.request.settings.seed)]
-    if "--overwrite" not in words and outcome.pictures:
-        words.append("--overwrite")
-    return f"Missing seeds: {seeds}\nTo make them: sdops {shlex.join(words)}"
+    """What to type to make the missing pictures: the same command, from the first missing seed if it can."""
+    missing = outcome.last.data["missing"]
+    request = outcome.asked.request
+    words = _without(sys.argv[1:], "--seed")
+    if request.total == request.settings.images and not outcome.failed:
+        words = [*_without(_without(words, "--images"), "-n"), "--seed", str(missing[0])]
+        words += ["--images", str(len(missing))] if len(missing) > 1 else []
+    else:
+        words += ["--seed", str(request.settings.seed)]
+        words += ["--overwrite"] if outcome.pictures and "--overwrite" not in words else []
+    return f"Missing seeds: {_listed(missing)}\nTo make them: sdops {shlex.join(words)}"
+
+
+def _listed(seeds: list[int]) -> str:
+    shown = ", ".join(str(seed) for seed in seeds[:5])
+    return f"{shown} and {len(seeds) - 5} more" if len(seeds) > 5 else shown
+
+
+def _without(words: list[str], option: str) -> list[str]:
+    """The words less an option and its value, in either form."""
+    found: list[str] = []
+    skip = False
+    for word in words:
+        if not skip and word != option and not word.startswith(f"{option}="):
+            found.append(word)
+        skip = word == option and not skip
+    return found

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     SpinnerColumn,
@@ -20,6 +19,16 @@ from sdops_runtime.protocol import Event
 from sdops.report.terminal import messages, plain
 
 Watch = Callable[[Event], None]
+
+
+class Count(ProgressColumn):
+    """How much of a task is done, in its own unit; empty where nobody knows how much there is."""
+
+    def render(self, task: Task) -> Text:
+        """As in 12/41, or 310/2613 MB."""
+        if task.total is None:
+            return Text("")
+        return Text(f"{task.completed:.0f}/{task.total:.0f}{task.fields.get('unit', '')}")
 
 
 class Rate(ProgressColumn):
@@ -43,7 +52,7 @@ def watch(quiet: bool) -> Iterator[Watch]:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
-            MofNCompleteColumn(),
+            Count(),
             Rate(),
             TimeRemainingColumn(compact=True),
             console=console,
@@ -101,7 +110,7 @@ class _Live:
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
-        self._loading = bars.add_task("Opening", total=None)
+        self._loading = bars.add_task("Opening", total=None, unit=" MB")
         self._steps = bars.add_task("Steps", total=None, visible=False, rate=True)
         self._images = bars.add_task("Pictures", total=None, visible=False)
         self._chunk: tuple[int, ...] = ()
@@ -110,7 +119,7 @@ class _Live:
         data = event.data
         line = describe(event)
         if event.kind == "download":
-            self._bars.update(self._loading, completed=data["bytes"] >> 20, total=data["total"] >> 20)
+            self._bars.update(self._loading, completed=data["bytes"] / 1e6, total=data["total"] / 1e6)
         elif event.kind == "loading":
             self._bars.update(self._loading, description=f"Loading {plain(data['model']).plain}")
             line = None

@@ -16,6 +16,7 @@ from sdops_runtime.errors import SdopsError
 from sdops_runtime.hub import answer as hub_answer
 from sdops_runtime.hub import cache as hub_cache
 from sdops_runtime.hub import connection as hub_connection
+from sdops_runtime.hub import layout
 from sdops_runtime.hub.answer import Request
 from sdops_runtime.hub.cache import Cache
 from sdops_runtime.hub.connection import Answer, Chunks, Connection
@@ -65,6 +66,13 @@ class Client:
         if not hub_cache.is_commit(commit):
             raise hub_answer.not_a_hub(request)
         return commit, tuple(file for file in files if hub_cache.is_safe(file))
+
+    def index(self, commit: str) -> Any:
+        """The content of a commit's index, which only those get who may read the model.
+
+        Raises SdopsError as ``listing`` does.
+        """
+        return self._ask(f"/{self._name}/resolve/{commit}/{layout.INDEX}", self._request(commit))
 
     def fetch(self, commit: str, file: File, cache: Cache, arrived: Arrived) -> None:
         """Completes ``cache.partial(file)`` from the hub and checks it against its digest.

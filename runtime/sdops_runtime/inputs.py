@@ -1,0 +1,66 @@
+"""A job's input images: opened when they are needed, and fitted to the wanted size."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union
+
+from sdops_runtime import images
+from sdops_runtime.errors import SdopsError
+from sdops_runtime.protocol import Event, JobRequest
+
+#: Inputs that are opened before the model is loaded: a wrong file name should be said at once, but
+#: nobody wants to wait until thousands of photographs are decoded. Also how many stay decoded.
+AHEAD = 16
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An input that is fit for the model."""
+
+    image: Any
+    sha256: str
+    original: tuple[int, int]
+
+
+class Inputs:
+    """A job's input images, opened when first needed; the last ``AHEAD`` stay decoded."""
+
+    def __init__(self, request: JobRequest, sources: Sequence[Path], emit: Callable[[Event], None]) -> None:
+        self._settings = request.settings
+        self._sources = sources
+        self._emit = emit
+        self._noticed: set[int] = set()
+        self._ready: OrderedDict[int, Union[Ready, SdopsError]] = OrderedDict()
+
+    def open(self, number: int) -> Union[Ready, SdopsError]:
+        """Input ``number``, fitted to the wanted size, or why it is none."""
+        if number not in self._ready:
+            self._ready[number] = self._open(number)
+            while len(self._ready) > AHEAD:
+                self._ready.popitem(last=False)
+        return self._ready[number]
+
+    def open_first(self) -> None:
+        """Opens the first inputs; raises the first one's SdopsError if there is no good one in the job."""
+        found = [self.open(number) for number in range(min(AHEAD, len(self._sources)))]
+        bad = [one for one in found if isinstance(one, SdopsError)]
+        if len(bad) == len(self._sources):
+            raise bad[0]
+
+    def _open(self, number: int) -> Union[Ready, SdopsError]:
+        try:
+            opened = images.open_image(self._sources[number], self._settings.background)
+            fitted = images.fit(opened.image, self._settings.width, self._settings.height)
+        except SdopsError as error:
+            return error
+        if number not in self._noticed:
+            self._noticed.add(number)
+            for notice in opened.notices:
+                self._emit(Event("notice", {"code": "input", "message": notice}))
+            width, height = fitted.size
+            if min(width, height) > 512:
+                message = f"{width}x{height} is more than the model's 512 both ways: parts may repeat."
+                self._emit(Event("notice", {"code": "large", "message": message}))
+        return Ready(fitted, opened.sha256, opened.size)

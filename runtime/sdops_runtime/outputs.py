@@ -1,0 +1,53 @@
+"""Where a job's pictures go: their names, and whether the folder will take them."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from sdops_runtime.errors import SdopsError
+from sdops_runtime.protocol import JobRequest
+
+#: Free disk space, beyond the pictures' own upper bound, below which a job is not begun.
+SPARE_BYTES = 32 * 2**20
+
+
+def output_name(name: str, seed: int) -> str:
+    """The file name of a picture: its input's stem, made harmless, and its seed."""
+    stem = re.sub(r"[^\w.+-]+", "_", Path(name).stem).strip("._") or "picture"
+    return f"{stem[:100]}-{seed}.png"
+
+
+def check_outputs(request: JobRequest, out: Path, overwrite: bool) -> None:
+    """Makes the output folder; raises SdopsError if it will not take the job's pictures.
+
+    output-unwritable, output-exists, or disk-full: a PNG is at most its pixels' size.
+    """
+    settings = request.settings
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        writable = os.access(out, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise SdopsError(
+            "output-unwritable", f"Pictures cannot be written to {out}.", "Name another folder with --out."
+        )
+    names = [output_name(request.inputs[item.input], item.seed) for item in request.items()]
+    there = [] if overwrite else [name for name in names if (out / name).exists()]
+    if there:
+        more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
+        raise SdopsError(
+            "output-exists",
+            f"{out / there[0]}{more} there already.",
+            "Use another --seed or --out, or --overwrite to replace.",
+        )
+    needed = request.total * settings.width * (settings.height or settings.width) * 3 + SPARE_BYTES
+    free = shutil.disk_usage(out).free
+    if free < needed:
+        raise SdopsError(
+            "disk-full",
+            f"{request.total} pictures may need {needed / 2**20:.0f} MiB in {out}, "
+            f"and {free / 2**20:.0f} MiB are free.",
+            "Free some space, or write elsewhere with --out.",
+        )

@@ -1,0 +1,44 @@
+"""The README tells the truth: its generated parts are up to date, and every command is in it."""
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from sdops.cli import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def generator():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "ops" / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_parts_are_up_to_date():
+    assert generator().render(README) == README, "run make docs"
+
+
+@pytest.mark.parametrize(
+    "command", [command.name or command.callback.__name__ for command in app.registered_commands]
+)
+def test_every_command_has_its_help_in_the_readme(command):
+    assert f"Usage: sdops {command} " in README
+
+
+def test_every_make_target_named_in_the_readme_exists():
+    named = set(re.findall(r"(?:`|^    )make ([a-z-]+)", README, re.MULTILINE))
+    listed = subprocess.run(
+        ["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert named <= {line.split()[0] for line in listed.splitlines()}
+
+
+def test_every_file_linked_in_the_readme_exists():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
