@@ -73,13 +73,20 @@ class Play:
         self.program = program()
         # Beside its own group_vars, as site.yml is.
         place = folder / "play"
-        place.mkdir()
-        (place / "group_vars").symlink_to(ANSIBLE / "group_vars")
+        if not place.exists():
+            place.mkdir()
+            (place / "group_vars").symlink_to(ANSIBLE / "group_vars")
         listed = [{"role": role, "tags": [role]} for role in roles]
         play = {"name": "Roles", "hosts": "all", "gather_facts": False, "roles": listed}
         self.playbook = ANSIBLE / playbook if playbook else place / "play.yml"
         if not playbook:
             self.playbook.write_text(json.dumps([play]))
+
+    def give(self, host: Host, **variables: object) -> None:
+        """Sets variables of one host, beside the inventory; those of the play come before them."""
+        folder = self.folder / "host_vars"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{host.name}.json").write_text(json.dumps(variables))
 
     def run(
         self,

@@ -10,7 +10,6 @@ import pytest
 from doubles.conda import mirror
 from hosts.host import Host
 from hosts.lab import Lab, Service
-from hosts.machine import UnavailableError
 
 from .play import Play, account
 
@@ -18,21 +17,6 @@ pytestmark = pytest.mark.hosts
 
 OLD, NEW = mirror.VERSIONS
 HOME = "/home/sdops"
-
-
-@pytest.fixture(scope="module")
-def made(lab: Lab) -> mirror.Mirror:
-    """The mirror's files; skips where they cannot be had."""
-    try:
-        return mirror.ready()
-    except UnavailableError as reason:
-        pytest.skip(str(reason))
-
-
-@pytest.fixture(scope="module")
-def served(lab: Lab, made: mirror.Mirror) -> Service:
-    """The mirror in the test network."""
-    return made.serve(lab)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from doubles.conda import mirror
 from hosts.host import Host
 from hosts.lab import Lab, Service
-from hosts.machine import UnavailableError
 from sdops_runtime import stack
 
 from . import small_stacks
@@ -23,52 +21,10 @@ ENVS = "/home/sdops/.conda/envs"
 GUIDE = stack.load("guide")
 
 
-@pytest.fixture(scope="module")
-def made(lab: Lab) -> mirror.Mirror:
-    """The mirror's files; skips where they cannot be had."""
-    try:
-        return mirror.ready()
-    except UnavailableError as reason:
-        pytest.skip(str(reason))
-
-
-@pytest.fixture(scope="module")
-def served(lab: Lab, made: mirror.Mirror) -> Service:
-    """The mirror in the test network."""
-    return made.serve(lab)
-
-
-@pytest.fixture(scope="module")
-def stacks(tmp_path_factory: pytest.TempPathFactory) -> small_stacks.Stacks:
-    return small_stacks.write(tmp_path_factory.mktemp("stacks"))
-
-
-@pytest.fixture(scope="module")
-def index(lab: Lab, stacks: small_stacks.Stacks) -> Service:
-    """The package index in the test network."""
-    command = [sys.executable, "-I", "-m", "http.server", "--directory", stacks.index, "--bind"]
-    return lab.serve(lambda address: [*command, address, "8080"], 8080)
-
-
 @pytest.fixture
-def play(lab: Lab, tmp_path: Path, stacks: small_stacks.Stacks, served: Service, index: Service) -> Play:
-    """The role, as a person behind a mirror would run it for a host without a GPU."""
-    settings = {
-        "sdops_stack": "alpha",
-        "sdops_expect_gpu": False,
-        "sdops_conda_channel_alias": f"{served.url}/channels",
-        "sdops_pip_index_url": f"{index.url}/simple",
-        "__stack_env_sources": str(stacks.folder),
-    }
-    return Play(lab, tmp_path, "stack_env", variables=settings)
-
-
-@pytest.fixture
-def ready(new_host: Callable[..., Host], made: mirror.Mirror, served: Service) -> Host:
-    """A host with account and conda."""
-    host = new_host(packages=False)
-    conda(host, made, served)
-    return host
+def play(lab: Lab, tmp_path: Path, small: dict[str, object]) -> Play:
+    """The role with a small stack."""
+    return Play(lab, tmp_path, "stack_env", variables=small)
 
 
 def login(host: Host, script: str) -> list[str]:
@@ -241,9 +197,6 @@ def bare(lab: Lab) -> Host:
 def test_a_source_that_is_not_reached_is_named(
     play: Play, ready: Host, setting: dict[str, str], said: str
 ) -> None:
-    if "sdops_conda_channel_alias" in setting:
-        alias = f"echo 'channel_alias: {setting['sdops_conda_channel_alias']}' >~/.condarc"
-        ready.run(["bash", "-c", alias], user="sdops")
     assert said in play.run(ready, ok=False, **setting).message
     assert "env1" not in environments(ready)
 

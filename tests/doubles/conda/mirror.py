@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,8 @@ def ready() -> Mirror:
                 work.rename(place)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
-            for other in base.CACHE.glob("conda-*"):
-                if other.is_dir() and other != place:
+            for other in base.CACHE.glob("conda-*"):  # of other states of this folder
+                if other.is_dir() and other.stat().st_mtime < time.time() - base.UNUSED_DAYS * 86400:
                     shutil.rmtree(other, ignore_errors=True)
     os.utime(place)
     return Mirror(place, json.loads((place / "installers.json").read_text()))

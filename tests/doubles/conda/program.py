@@ -43,18 +43,18 @@ class CondaError(Exception):
 
 
 def settings() -> dict[str, object]:
-    """What the configuration files say; lists of several files are joined, the account's first."""
+    """What the configuration files say: the account's come before the prefix's, lists are joined."""
     found: dict[str, object] = {"channel_alias": "https://conda.anaconda.org"}
-    for file in (Path.home() / ".condarc", ROOT / ".condarc"):
+    for file in (ROOT / ".condarc", Path.home() / ".condarc"):
         if file.exists():
             for key, value in _parse(file.read_text()).items():
                 known = found.get(key)
-                both = [*known, *value] if isinstance(known, list) and isinstance(value, list) else None
-                found[key] = value if known is None or key == "channel_alias" else both or known
-    for key in ("channel_alias", "default_channels"):
-        if os.environ.get(f"CONDA_{key.upper()}"):
-            value = os.environ[f"CONDA_{key.upper()}"]
-            found[key] = value.split(",") if key == "default_channels" else value
+                joined = isinstance(known, list) and isinstance(value, list)
+                found[key] = [*value, *known] if joined else value
+    if os.environ.get("CONDA_CHANNEL_ALIAS"):
+        found["channel_alias"] = os.environ["CONDA_CHANNEL_ALIAS"]
+    if os.environ.get("CONDA_DEFAULT_CHANNELS"):
+        found["default_channels"] = os.environ["CONDA_DEFAULT_CHANNELS"].split(",")
     return found
 
 

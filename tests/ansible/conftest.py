@@ -1,0 +1,63 @@
+"""What tests of roles share: the look-alike mirror, small stacks and their package index."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+from doubles.conda import mirror
+from hosts.host import Host
+from hosts.lab import Lab, Service
+from hosts.machine import UnavailableError
+
+from . import small_stacks
+from .play import conda
+
+
+@pytest.fixture(scope="session")
+def made(lab: Lab) -> mirror.Mirror:
+    """The look-alike conda mirror's files; skips where they cannot be had."""
+    try:
+        return mirror.ready()
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def served(lab: Lab, made: mirror.Mirror) -> Service:
+    """The look-alike conda mirror in the test network."""
+    return made.serve(lab)
+
+
+@pytest.fixture(scope="session")
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> small_stacks.Stacks:
+    """Stacks that take seconds."""
+    return small_stacks.write(tmp_path_factory.mktemp("stacks"))
+
+
+@pytest.fixture(scope="session")
+def index(lab: Lab, stacks: small_stacks.Stacks) -> Service:
+    """The small stacks' package index in the test network."""
+    command = [sys.executable, "-I", "-m", "http.server", "--directory", stacks.index, "--bind"]
+    return lab.serve(lambda address: [*command, address, "8080"], 8080)
+
+
+@pytest.fixture
+def small(stacks: small_stacks.Stacks, served: Service, index: Service) -> dict[str, object]:
+    """Variables by which a person behind a mirror would get a small stack, for hosts without a GPU."""
+    return {
+        "sdops_stack": "alpha",
+        "sdops_expect_gpu": False,
+        "sdops_conda_channel_alias": f"{served.url}/channels",
+        "sdops_pip_index_url": f"{index.url}/simple",
+        "__stack_env_sources": str(stacks.folder),
+    }
+
+
+@pytest.fixture
+def ready(new_host: Callable[..., Host], made: mirror.Mirror, served: Service) -> Host:
+    """A host with account and conda."""
+    host = new_host(packages=False)
+    conda(host, made, served)
+    return host
