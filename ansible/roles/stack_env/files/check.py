@@ -5,12 +5,13 @@ CUDA empty: whichever. Runs in the activated environment, on its Python. Says in
 
 import os
 import sys
+from pathlib import Path
 
 wanted, gpu = sys.argv[1], sys.argv[2:] == ["gpu"]
 
 
 def main():
-    libraries = os.path.join(os.environ["CONDA_PREFIX"], "lib")
+    libraries = str(Path(os.environ["CONDA_PREFIX"]) / "lib")
     if libraries not in os.environ.get("LD_LIBRARY_PATH", "").split(":"):
         return f"{libraries} is not in LD_LIBRARY_PATH after the environment was activated."
     try:
@@ -22,7 +23,10 @@ def main():
     if not gpu:
         return ""
     if not torch.cuda.is_available():
-        return "torch sees no GPU. nvidia-smi tells what the driver says; set sdops_expect_gpu: false if there is none."
+        return (
+            "torch sees no GPU. nvidia-smi tells what the driver says; "
+            "set sdops_expect_gpu: false if there is none."
+        )
     # is_available() is true on a GPU that torch has no kernels for, too: compute something.
     device = "{} ({}.{})".format(torch.cuda.get_device_name(0), *torch.cuda.get_device_capability(0))
     try:
