@@ -73,10 +73,10 @@ class Playbook:
         self._lab, self._folder = lab, folder
         self._program = program()
         folder.mkdir(exist_ok=True)
-        for name in ("group_vars", "roles"):
-            if not (folder / name).exists():
-                (folder / name).symlink_to(ANSIBLE / name)
-        entries = [f"    - role: {role}\n      tags: [{role}]\n" for role in roles]
+        if not (folder / "roles").exists():
+            (folder / "roles").symlink_to(ANSIBLE / "roles")
+        entries = ["    - role: sdops\n      tags: [always]\n"]
+        entries += [f"    - role: {role}\n      tags: [{role}]\n" for role in roles]
         self._path = folder / "site.yml"
         self._path.write_text(PLAY + "".join(entries))
 
@@ -85,15 +85,8 @@ class Playbook:
     ) -> Outcome:
         """Runs the playbook on hosts with these variables set."""
         inventory = self._lab.inventory(*hosts)
-        # On the command line, since the project's group_vars/all.yml wins over an inventory's [all:vars].
-        reach = next(
-            line.partition("=")[2]
-            for line in inventory.read_text().splitlines()
-            if line.startswith("ansible_ssh_common_args=")
-        )
-        given = {"ansible_ssh_common_args": reach, **variables}
         settings = self._folder / "variables.json"
-        settings.write_text(json.dumps(given))
+        settings.write_text(json.dumps(variables))
         ran = self._lab.controller.run(
             [self._program, "-i", inventory, self._path, "-e", f"@{settings}", *options],
             env=self._environment(),

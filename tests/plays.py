@@ -64,17 +64,13 @@ class Plays:
         return [ansible_playbook(), "-i", self.inventory, playbook, "--extra-vars", f"@{given}", *words]
 
     def role(self, name: str) -> Path:
-        """A playbook of one role, with the settings of the real one."""
+        """A playbook of one role, with the settings of all."""
         path = self._folder / f"{name}.yml"
-        settings = yaml.safe_load((ANSIBLE / "group_vars" / "all.yml").read_text())
-        # How Ansible reaches the hosts is the inventory's affair here.
-        own = {key: value for key, value in settings.items() if key.startswith("sdops_")}
         play = {
             "name": f"Play {name}",
             "hosts": "all",
             "gather_facts": False,
-            "vars": own,
-            "roles": [{"role": name}],
+            "roles": [{"role": "sdops"}, {"role": name}],
         }
         path.write_text(yaml.safe_dump([play], sort_keys=False))
         return path
@@ -83,7 +79,6 @@ class Plays:
         """What ansible-playbook runs under: nothing of the person's own settings."""
         path = f"{ansible_playbook().parent}:{os.environ['PATH']}"
         own = {"HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", "ANSIBLE_NOCOLOR": "1"}
-        own["ANSIBLE_PIPELINING"] = "1"  # as group_vars has it
         return {**own, "ANSIBLE_ROLES_PATH": str(ANSIBLE / "roles"), **more}
 
     def play(

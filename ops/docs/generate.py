@@ -61,15 +61,10 @@ def stacks() -> str:
 
 
 def variables() -> str:
-    """Everything that can be set for hosts: the site's settings, then each role's in the play's order."""
+    """Everything that can be set for hosts, role by role in the play's order."""
     import yaml
 
-    settings = ROOT / "ansible" / "group_vars" / "all.yml"
-    rows = [
-        (name, default, comment_above(settings.read_text(), name))
-        for name, default in yaml.safe_load(settings.read_text()).items()
-        if name.startswith("sdops_")
-    ]
+    rows: list[tuple[str, object, str | list[str]]] = []
     (play,) = yaml.safe_load((ROOT / "ansible" / "site.yml").read_text())
     for role in play["roles"]:
         spec = ROOT / "ansible" / "roles" / role["role"] / "meta" / "argument_specs.yml"
@@ -78,13 +73,6 @@ def variables() -> str:
             rows += [(name, option["default"], option["description"]) for name, option in options.items()]
     lines = [f"| `{name}` | {shown(default)} | {prose(text)} |" for name, default, text in rows]
     return "\n".join(["| variable | default | what it says |", "|---|---|---|", *lines]) + "\n"
-
-
-def comment_above(text: str, name: str) -> str:
-    """The comment above a variable of a YAML file, or above the group it stands in."""
-    settings = text.partition("---\n")[2]
-    block = next(part for part in settings.split("\n\n") if re.search(f"^{name}:", part, re.MULTILINE))
-    return " ".join(line.lstrip("# ") for line in block.splitlines() if line.startswith("#"))
 
 
 def shown(value: object) -> str:

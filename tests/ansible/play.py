@@ -3,7 +3,7 @@
     play = Play(lab, tmp_path, "miniconda", variables={"sdops_user": "joe"})
     assert play.run(host).changed == {...}
 
-The roles run with the settings of ansible/group_vars, as in site.yml; variables override them. The
+The roles run with the settings of the role sdops, as in site.yml; variables override them. The
 inventory lies in a folder of its own, so that what is kept beside it (locks) is the test's.
 """
 
@@ -71,12 +71,9 @@ class Play:
         self.lab, self.folder = lab, folder
         self.variables = dict(variables or {})
         self.program = program()
-        # Beside its own group_vars, as site.yml is.
         place = folder / "play"
-        if not place.exists():
-            place.mkdir()
-            (place / "group_vars").symlink_to(ANSIBLE / "group_vars")
-        listed = [{"role": role, "tags": [role]} for role in roles]
+        place.mkdir(exist_ok=True)
+        listed = [{"role": "sdops", "tags": ["always"]}, *({"role": role, "tags": [role]} for role in roles)]
         play = {"name": "Roles", "hosts": "all", "gather_facts": False, "roles": listed}
         self.playbook = ANSIBLE / playbook if playbook else place / "play.yml"
         if not playbook:
@@ -100,9 +97,7 @@ class Play:
         given = {**self.variables, **variables}
         inventory = self.folder / "inventory.ini"
         shutil.copy(self.lab.inventory(*hosts), inventory)
-        # By the command line, because the settings in group_vars come before the inventory's.
-        ssh = f"-o IdentitiesOnly=yes -o UserKnownHostsFile={self.lab.controller.known_hosts}"
-        argv: list[Argument] = [self.program, "-i", inventory, f"--ssh-extra-args={ssh}"]
+        argv: list[Argument] = [self.program, "-i", inventory]
         argv += ["--check", "--diff"] if check else []
         argv += ["-e", json.dumps(given), *words, self.playbook]
         environment = {

@@ -83,10 +83,9 @@ def test_it_passes_and_changes_nothing(play: Playbook, new_host: NewHost, releas
 @pytest.fixture
 def nowhere(tmp_path: Path) -> Callable[..., str]:
     """Runs preflight against nobody's address (TEST-NET-3 of RFC 5737) and gives what it says."""
-    for name in ("group_vars", "roles"):
-        (tmp_path / name).symlink_to(ANSIBLE / name)
+    (tmp_path / "roles").symlink_to(ANSIBLE / "roles")
     (tmp_path / "site.yml").write_text(
-        "- name: Look\n  hosts: all\n  gather_facts: false\n  roles: [preflight]\n"
+        "- name: Look\n  hosts: all\n  gather_facts: false\n  roles: [sdops, preflight]\n"
     )
 
     def fail(**settings: str) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from .play import program
 
 ANSIBLE = Path(__file__).parents[2] / "ansible"
 ROLES = sorted(path for path in (ANSIBLE / "roles").iterdir() if path.is_dir())
@@ -87,8 +92,10 @@ def test_a_role_tells_what_it_does_and_how_it_behaves_in_check_mode(role: Path) 
 
 
 def test_public_variables_begin_with_the_roles_name_and_have_a_comment(role: Path) -> None:
+    # How Ansible reaches the hosts is a setting, too, whose name is Ansible's.
+    prefixes = ("sdops_", "ansible_") if role.name == "sdops" else f"{role.name}_"
     comments = commented(role / "defaults" / "main.yml")
-    assert [name for name in comments if not name.startswith(f"{role.name}_")] == []
+    assert [name for name in comments if not name.startswith(prefixes)] == []
     assert [name for name, comment in comments.items() if not comment] == []
 
 
@@ -116,13 +123,36 @@ def test_names_of_tasks_are_told_apart(role: Path) -> None:
     assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
-def test_site_wide_settings_have_comments() -> None:
-    comments = commented(ANSIBLE / "group_vars" / "all.yml")
-    assert [n for n, comment in comments.items() if n.startswith("sdops_") and not comment] == []
-
-
-def test_every_role_has_a_tag_of_its_own_name() -> None:
+def test_every_role_has_a_tag_of_its_own_name_and_the_settings_have_all() -> None:
     (play,) = load(ANSIBLE / "site.yml")
-    listed = {entry["role"]: entry["tags"] for entry in play["roles"]}
-    assert {name: tags for name, tags in listed.items() if tags != [name]} == {}
-    assert [path.name for path in ROLES if path.name not in listed] == []
+    first, *others = play["roles"]
+    assert first == {"role": "sdops", "tags": ["always"]}
+    assert [entry for entry in others if entry["tags"] != [entry["role"]]] == []
+    assert {path.name for path in ROLES} == {entry["role"] for entry in play["roles"]}
+
+
+@pytest.mark.parametrize("name", ["lock.yml", "teardown.yml"])
+def test_the_other_playbooks_begin_with_the_settings(name: str) -> None:
+    (play,) = load(ANSIBLE / name)
+    assert play["roles"] == [{"role": "sdops"}]
+
+
+def test_settings_of_an_inventory_win(tmp_path: Path) -> None:
+    inventory, playbook = tmp_path / "inventory.ini", tmp_path / "show.yml"
+    inventory.write_text(
+        "[gpu]\ngpu1 ansible_connection=local\n\n[gpu:vars]\nsdops_stack=cu130\nansible_user=debian\n"
+    )
+    shown = {"msg": "{{ sdops_stack }} {{ ansible_user }} {{ sdops_user }}"}
+    roles = [{"role": "sdops"}]
+    play = {"hosts": "all", "gather_facts": False, "roles": roles, "tasks": [{"debug": shown}]}
+    playbook.write_text(json.dumps([play]))
+    own = {"ANSIBLE_ROLES_PATH": str(ANSIBLE / "roles"), "ANSIBLE_HOME": str(tmp_path)}
+    ran = subprocess.run(
+        [program(), "-i", inventory, playbook],
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert '"msg": "cu130 debian sdops"' in ran.stdout

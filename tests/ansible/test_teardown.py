@@ -23,16 +23,9 @@ def plays(lab, new_host, tmp_path):
 
 
 def reaching(lab, host, folder):
-    """Plays for the project's own playbook, beside its group_vars."""
+    """Plays for the project's own playbook."""
     made = Plays(lab, folder, host)
-    # As the command line may have it: the project's group_vars win over an inventory's own.
-    reach = next(
-        line.partition("=")[2]
-        for line in made.inventory.read_text().splitlines()
-        if line.startswith("ansible_ssh_common_args=")
-    )
     made.host = host
-    made.reach = {"ansible_ssh_common_args": reach}
     return made
 
 
@@ -44,7 +37,7 @@ def test_without_a_yes_nothing_is_removed(plays):
     env.account(plays.host)
     for word in (None, "no", False):
         given = {} if word is None else {"sdops_teardown_confirmed": word}
-        played = plays.play(TEARDOWN, **plays.reach, **given)
+        played = plays.play(TEARDOWN, **given)
         assert (played.rc, played.changed) == (2, ()), played.output
         assert "Nothing was removed. Answer yes" in played.said
     assert there(plays.host, "/home/sdops") == ["/home/sdops"]
@@ -52,7 +45,7 @@ def test_without_a_yes_nothing_is_removed(plays):
 
 @pytest.mark.parametrize("name", ["root", "daemon"])
 def test_accounts_that_are_not_of_sdops_are_refused(plays, name):
-    played = plays.play(TEARDOWN, **plays.reach, **CONFIRMED, sdops_user=name)
+    played = plays.play(TEARDOWN, **CONFIRMED, sdops_user=name)
     assert (played.rc, played.changed) == (2, ())
     assert "no account that sdops made" in played.said
 
@@ -77,11 +70,11 @@ def test_what_was_made_is_gone_and_what_was_there_stays(lab, new_host, release, 
     host.put(SSHD, "PasswordAuthentication no\n")
     assert len(host.inside(["pgrep", "-u", "sdops"]).stdout.split()) >= 3
 
-    checked = plays.play(TEARDOWN, "--check", **plays.reach, **CONFIRMED)
+    checked = plays.play(TEARDOWN, "--check", **CONFIRMED)
     assert checked.rc == 0, checked.output
     assert len(there(host, HELD, SSHD, "/home/sdops/.local/bin/sdops-runtime")) == 3
 
-    played = plays.play(TEARDOWN, **plays.reach, **CONFIRMED)
+    played = plays.play(TEARDOWN, **CONFIRMED)
     assert played.rc == 0, played.output
     assert host.inside(["getent", "passwd", "sdops"], check=False).rc == 2
     assert host.inside(["pgrep", "-u", "1000"], check=False).stdout == ""
@@ -90,12 +83,12 @@ def test_what_was_made_is_gone_and_what_was_there_stays(lab, new_host, release, 
     assert host.inside(["apt-mark", "showhold"]).stdout.split() == ["iproute2"]
     assert host.run(["true"]).rc == 0
 
-    again = plays.play(TEARDOWN, **plays.reach, **CONFIRMED)
+    again = plays.play(TEARDOWN, **CONFIRMED)
     assert (again.rc, again.changed) == (0, ()), again.output
 
 
 def test_an_account_that_does_nothing_is_removed_too(plays):
     env.account(plays.host)
-    played = plays.play(TEARDOWN, **plays.reach, **CONFIRMED)
+    played = plays.play(TEARDOWN, **CONFIRMED)
     assert played.rc == 0, played.output
     assert there(plays.host, "/home/sdops") == []
