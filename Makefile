@@ -69,5 +69,6 @@ $(GUIDE)/ready: pyproject.toml runtime/sdops_runtime/locks/guide-cpu.txt
 	$(GUIDE_PYTHON) -m venv $(GUIDE)
 	$(GUIDE)/bin/python $(PIP) install --upgrade "pip>=25.1"
 	$(GUIDE)/bin/python $(PIP) install --no-deps --require-hashes --requirement runtime/sdops_runtime/locks/guide-cpu.txt
+	$(GUIDE)/bin/python ansible/roles/stack_env/files/noexecstack.py $(GUIDE)/lib
 	$(GUIDE)/bin/python $(PIP) install --group dev-guide
 	@touch $@

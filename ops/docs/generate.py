@@ -71,7 +71,7 @@ def variables() -> str:
         if spec.exists():
             options = yaml.safe_load(spec.read_text())["argument_specs"]["main"].get("options", {})
             rows += [(name, option["default"], option["description"]) for name, option in options.items()]
-    lines = [f"| `{name}` | {shown(default)} | {prose(text)} |" for name, default, text in rows]
+    lines = [f"| `{name}` | {cell(shown(default))} | {cell(prose(text))} |" for name, default, text in rows]
     return "\n".join(["| variable | default | what it says |", "|---|---|---|", *lines]) + "\n"
 
 
@@ -87,9 +87,14 @@ def shown(value: object) -> str:
 
 
 def prose(text: str | list[str]) -> str:
-    """A description as one cell of a table; Ansible's marks for code become Markdown's."""
+    """A description on one line; Ansible's marks for code become Markdown's."""
     text = text if isinstance(text, str) else " ".join(text)
-    return re.sub(r"\bC\(([^)]*)\)", r"`\1`", " ".join(text.split())).replace("|", r"\|")
+    return re.sub(r"\bC\(([^)]*)\)", r"`\1`", " ".join(text.split()))
+
+
+def cell(text: str) -> str:
+    """Text that does not end its cell of a table."""
+    return text.replace("|", r"\|")
 
 
 PARTS = {

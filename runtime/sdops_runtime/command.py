@@ -173,6 +173,7 @@ def check(options: argparse.Namespace) -> int:
             "stack": stack.identify(versions),
             "versions": versions,
             "python": platform.python_version(),
+            "library_path": os.environ.get("LD_LIBRARY_PATH", ""),
         }
     )
     return OK

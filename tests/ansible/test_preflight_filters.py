@@ -287,6 +287,7 @@ def room(**change: Any) -> dict[str, Any]:
         "memory_mb": 16000,
         "root_keys": 1,
         "mirrors": {},
+        "installer": {},
     }
     return {**found, **change}
 
@@ -298,6 +299,7 @@ WANTED = {
     "memory_mb": 3500,
     "keys": [],
     "mirrors": {"sdops_pip_index_url": "http://me:word@pip.example/simple"},
+    "installer": {"url": "http://me:word@conda.example/M.sh", "sha256": "aa"},
 }
 
 
@@ -335,6 +337,24 @@ WANTED = {
                 "Set it to an address that answers, or leave it out for the public one."
             ],
             id="mirror, without its password",
+        ),
+        pytest.param(room(installer={"sha256": "aa", "fault": None}), [], id="installer"),
+        pytest.param(
+            room(installer={"sha256": "bb", "fault": None}),
+            [
+                "http://…@conda.example/M.sh is not the file that is expected: its SHA-256 is bb, and not "
+                "aa. If it is your mirror's own and you trust it, set miniconda_sha256 to that."
+            ],
+            id="another installer",
+        ),
+        pytest.param(
+            room(installer={"sha256": None, "fault": "the answer is 404"}),
+            [
+                "Miniconda's installer, http://…@conda.example/M.sh, cannot be read from the host: the "
+                "answer is 404. Set miniconda_base_url to a place that has this file, or miniconda_version to "
+                "one that is there."
+            ],
+            id="no installer",
         ),
     ],
 )

@@ -196,6 +196,9 @@ def room_faults(probe, settings):
                 f"{variable} is {url}, which the host cannot reach: {fault.rstrip('.')}. Set it to an "
                 "address that answers, or leave it out for the public one."
             )
+    # Said once: a mirror that does not answer has no installer either.
+    if not probe["mirrors"].get("miniconda_base_url"):
+        faults.extend(_installer_faults(probe["installer"], settings["installer"]))
     return faults
 
 
@@ -253,6 +256,23 @@ def _unfit(stack, probe):
         if gpu["capability"] and not stack.supports_gpu(gpu["capability"]):
             kinds.setdefault((gpu["name"], gpu["capability"]), gpu)
     return list(kinds.values())
+
+
+def _installer_faults(found, wanted):
+    if not found:
+        return []
+    url = _without_password(wanted["url"])
+    if found["fault"]:
+        return [
+            f"Miniconda's installer, {url}, cannot be read from the host: {found['fault'].rstrip('.')}. Set "
+            "miniconda_base_url to a place that has this file, or miniconda_version to one that is there."
+        ]
+    if found["sha256"] != wanted["sha256"]:
+        return [
+            f"{url} is not the file that is expected: its SHA-256 is {found['sha256']}, and not "
+            f"{wanted['sha256']}. If it is your mirror's own and you trust it, set miniconda_sha256 to that."
+        ]
+    return []
 
 
 def _address_faults(variable, url, file):

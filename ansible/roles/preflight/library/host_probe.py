@@ -3,6 +3,7 @@
 Runs on the host's own Python, 3.9 or later.
 """
 
+import hashlib
 import os
 import pwd
 import urllib.error
@@ -32,10 +33,18 @@ options:
     description: Seconds that a mirror may take.
     type: int
     required: true
+  installer:
+    description: >-
+      A file to read and compare: its address (url), its SHA-256 (sha256), and a path whose existence
+      says that this is no longer needed (creates). Nothing of it is kept.
+    type: dict
+    default: {}
 author: sdops
 """
 
 MB = 1_000_000
+#: Bytes read at a time.
+PIECE = 1 << 20
 
 
 def memory_mb(text):
@@ -88,11 +97,29 @@ def answer(url, timeout):
     except urllib.error.HTTPError as error:
         # Whoever refuses HEAD, or has nothing at the root, is there.
         return f"it answers {error.code}" if error.code >= 500 else None
-    except urllib.error.URLError as error:
-        return str(getattr(error.reason, "strerror", None) or error.reason)
-    except Exception as error:  # Ansible's own: certificates, addresses, time
-        return str(error) or type(error).__name__
+    except Exception as error:
+        return why(error)
     return None
+
+
+def why(error):
+    """What kept an address from being read; for certificates and the like it has words of Ansible's own."""
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason) or type(error).__name__
+
+
+def digest(url, timeout):
+    """SHA-256 of what lies at an address, and None; or None, and why it cannot be read."""
+    found = hashlib.sha256()
+    try:
+        with open_url(url, timeout=timeout, http_agent="sdops") as file:
+            for piece in iter(lambda: file.read(PIECE), b""):
+                found.update(piece)
+    except urllib.error.HTTPError as error:
+        return None, f"the answer is {error.code}"
+    except Exception as error:
+        return None, why(error)
+    return found.hexdigest(), None
 
 
 def keys(path):
@@ -121,12 +148,16 @@ def main():
             "disk_mb": {"type": "int", "required": True},
             "mirrors": {"type": "dict", "default": {}, "no_log": False},
             "mirror_timeout": {"type": "int", "required": True},
+            "installer": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
     who = account(module.params["account"])
     home = Path(who["home"])
     free = free_mb(home)
+    timeout, installer = module.params["mirror_timeout"], module.params["installer"]
+    needed = installer and not Path(installer["creates"]).exists()
+    found, fault = digest(installer["url"], timeout) if needed else (None, None)
     module.exit_json(
         changed=False,
         account=who,
@@ -135,10 +166,8 @@ def main():
         occupied_mb=occupied_mb(home) if free < module.params["disk_mb"] else 0,
         memory_mb=memory_mb(Path("/proc/meminfo").read_text(encoding="ascii")),
         root_keys=keys(Path("/root/.ssh/authorized_keys")),
-        mirrors={
-            name: answer(url, module.params["mirror_timeout"])
-            for name, url in sorted(module.params["mirrors"].items())
-        },
+        mirrors={name: answer(url, timeout) for name, url in sorted(module.params["mirrors"].items())},
+        installer={"sha256": found, "fault": fault} if needed else {},
     )
 
 

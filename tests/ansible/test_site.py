@@ -1,0 +1,179 @@
+"""site.yml as a whole, with nothing left out: fresh hosts become hosts that make pictures.
+
+The guide's libraries are real (torch of PyPI's build, which is the guide's version without the
+guide's CUDA); the demo model stands at the hub's double under the real one's name.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from doubles import hub, wheelhouse
+from doubles.conda import mirror
+from hosts.base import RELEASES
+from hosts.fixtures import need_release
+from hosts.host import Host
+from hosts.lab import Lab, Service
+from PIL import Image
+from playbook import listing, releases
+from sdops_runtime import protocol, stack
+
+from .play import Outcome, Play
+
+pytestmark = pytest.mark.hosts
+
+GUIDE = stack.load("guide")
+TORCH = GUIDE.pin("torch")
+MODEL = "CompVis/stable-diffusion-v1-4"
+LIBRARIES = "/home/sdops/.conda/envs/env1/lib"
+LAUNCHER = ".local/bin/sdops-runtime"
+LICENCE = "CreativeML Open RAIL-M, as the test has it\n"
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """One host of each release, and what the runs of site.yml did to all of them."""
+
+    hosts: dict[str, Host]
+    untouched_by_check: bool
+    check: Outcome
+    first: Outcome
+    second: Outcome
+    again: Outcome
+
+
+@pytest.fixture(scope="module")
+def model_hub(lab: Lab, demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    """The hub's double with a gated model: the demo model, with papers."""
+    folder = tmp_path_factory.mktemp("hub") / "model"
+    shutil.copytree(demo_folder, folder)
+    (folder / "README.md").write_text("---\nlicense: creativeml-openrail-m\n---\n")
+    (folder / "LICENSE").write_text(LICENCE)
+    program = [sys.executable, hub.__file__, "--port", "8080", "--model-dir", folder, "--gated"]
+    return lab.serve(lambda address: [*program, "--bind", address], 8080)
+
+
+@pytest.fixture(scope="module")
+def wheels(lab: Lab) -> Service:
+    """A package index with the wheels of the guide's lock."""
+    program = [sys.executable, "-I", "-m", "http.server", "--directory", wheelhouse.ready(GUIDE.cpu_lock)]
+    return lab.serve(lambda address: [*program, "--bind", address, "8080"], 8080)
+
+
+@pytest.fixture(scope="module")
+def fleet(
+    lab: Lab,
+    tmp_path_factory: pytest.TempPathFactory,
+    made: mirror.Mirror,
+    served: Service,
+    wheels: Service,
+    model_hub: Service,
+) -> Iterator[Fleet]:
+    version = mirror.VERSIONS[1]
+    settings = {
+        "sdops_expect_gpu": False,
+        "stack_env_torch_by_pip": True,
+        "sdops_conda_channel_alias": f"{served.url}/channels",
+        "sdops_pip_index_url": f"{wheels.url}/simple",
+        "sdops_hub_endpoint": model_hub.url,
+        "miniconda_base_url": f"{served.url}/miniconda",
+        "miniconda_version": version,
+        "miniconda_sha256": made.installers[version],
+        "hub_token_value": hub.GOOD,
+        "hub_token_check": True,
+        "runtime_prefetch": True,
+    }
+    play = Play(lab, tmp_path_factory.mktemp("site"), playbook="site.yml", variables=settings)
+    hosts = dict(zip(releases(), lab.hosts(*releases()), strict=True))
+    everyone = tuple(hosts.values())
+    for host in everyone:
+        # The way to the public index; these hosts have a mirror in their own network.
+        (host.root / "etc/pip.conf").unlink()
+    before = [listing(host) for host in everyone]
+    check = play.run(*everyone, check=True)
+    untouched = [listing(host) for host in everyone] == before
+    first = play.run(*everyone)
+    second = play.run(*everyone)
+    again = play.run(*everyone, check=True)
+    yield Fleet(hosts, untouched, check, first, second, again)
+    for host in everyone:
+        lab.remove(host)
+
+
+@pytest.fixture(params=sorted(RELEASES))
+def host(request: pytest.FixtureRequest, fleet: Fleet) -> Host:
+    """A provisioned host of each release in turn."""
+    need_release(request.param)
+    return fleet.hosts[request.param]
+
+
+def test_check_mode_on_fresh_hosts_passes_and_changes_nothing(fleet: Fleet) -> None:
+    assert fleet.check.changed
+    assert fleet.untouched_by_check
+
+
+def test_a_second_run_changes_nothing(fleet: Fleet) -> None:
+    assert fleet.first.changed
+    assert fleet.second.changed == ()
+
+
+def test_check_mode_reports_nothing_afterwards(fleet: Fleet) -> None:
+    assert fleet.again.changed == ()
+    assert '"diff"' not in fleet.again.text
+
+
+def test_the_licence_is_told_and_lies_beside_the_model(fleet: Fleet, host: Host) -> None:
+    assert "Licence: CreativeML Open RAIL-M" in fleet.first.text
+    found = host.run(["find", ".cache/huggingface/hub", "-name", "LICENSE"], user="sdops").stdout.split()
+    assert len(found) == 1
+    assert host.run(["cat", *found], user="sdops").stdout == LICENCE
+
+
+@pytest.mark.parametrize("how", ["-l", "-i"], ids=["login", "interactive"])
+def test_a_shell_has_conda_and_the_hooks_work(host: Host, how: str) -> None:
+    script = 'conda activate env1 && echo "${LD_LIBRARY_PATH-unset}" && python --version'
+    told = host.run(["bash", how, "-c", script], user="sdops").stdout.splitlines()
+    path, python = told
+    assert path == LIBRARIES
+    assert python.startswith(f"Python {GUIDE.python}.")
+
+
+def test_the_launcher_works_as_a_command_over_ssh(host: Host) -> None:
+    """No login, no terminal: the environment is the right one all the same."""
+    (line,) = host.run([LAUNCHER, "check"], user="sdops", timeout=120).stdout.splitlines()
+    told = json.loads(line)
+    assert (told["stack"], told["torch"].partition("+")[0], told["device"]) == ("guide", TORCH, "cpu")
+    assert told["library_path"] == LIBRARIES
+
+
+def test_the_account_makes_a_picture(host: Host, photo: Path) -> None:
+    """The model is on the disk already: the hub is not asked."""
+    request = protocol.JobRequest(
+        inputs=("photo.jpg",),
+        prompts=("wearing a christmas hat",),
+        settings=protocol.Settings(model=MODEL, steps=4, width=128, seed=7),
+    )
+    host.put("/srv/photo.jpg", photo.read_bytes())
+    host.put("/srv/request.json", request.to_json())
+    words = [
+        "env",
+        "HF_HUB_OFFLINE=1",
+        LAUNCHER,
+        "run",
+        "/srv/request.json",
+        "/srv/photo.jpg",
+        "--out",
+        "pictures",
+    ]
+    events = [json.loads(line) for line in host.run(words, user="sdops", timeout=300).stdout.splitlines()]
+    assert events[-1]["kind"] == "done", events[-1]
+    (picture,) = (host.root / "home/sdops/pictures").glob("*.png")
+    with Image.open(picture) as image:
+        assert (image.format, image.width) == ("PNG", 128)
+        assert len(image.getcolors(1 << 20) or ()) > 100
