@@ -351,8 +351,8 @@ WANTED = {
             room(installer={"sha256": None, "fault": "the answer is 404"}),
             [
                 "Miniconda's installer, http://…@conda.example/M.sh, cannot be read from the host: the "
-                "answer is 404. Set miniconda_base_url to a place that has this file, or miniconda_version to "
-                "one that is there."
+                "answer is 404. Set miniconda_base_url to a place that has this file, or miniconda_version "
+                "to one that is there."
             ],
             id="no installer",
         ),
