@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,14 +14,22 @@ LIBRARY = Path(__file__).parents[2] / "ansible" / "roles" / "preflight" / "libra
 
 
 @pytest.fixture(scope="module")
-def nvidia_smi() -> ModuleType:
-    pytest.importorskip("ansible", reason="ansible is not installed")
+def nvidia_smi() -> Iterator[ModuleType]:
+    """The module's own functions.
+
+    Ansible's side is tried on hosts; here it would replace sys.intern for good, which torch does not bear.
+    """
+    patch = pytest.MonkeyPatch()
+    for name in ("ansible", "ansible.module_utils", "ansible.module_utils.basic"):
+        patch.setitem(sys.modules, name, ModuleType(name))
+    sys.modules["ansible.module_utils.basic"].AnsibleModule = object  # type: ignore[attr-defined]
     spec = importlib.util.spec_from_file_location("nvidia_smi", LIBRARY / "nvidia_smi.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    patch.undo()
+    yield module
 
 
 def table(heading: str) -> str:

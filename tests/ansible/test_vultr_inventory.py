@@ -67,7 +67,6 @@ def test_running_instances_with_the_tag_become_hosts(tmp_path: Path) -> None:
         "gpu2": ("203.0.113.11", True),
         "cpu1": ("203.0.113.12", False),
     }
-    # The rest of what lies in the inventory's folder: the site's settings.
     assert {name: group["hosts"] for name, group in told.items() if "hosts" in group} == {
         "gpu": ["gpu1", "gpu2"],
         "region_ewr": ["gpu1", "cpu1"],
