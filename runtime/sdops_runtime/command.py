@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the job of a request file; its events are the lines."""
     from sdops_runtime import job
 
-    request = protocol.JobRequest.from_json(_text(options.request))
+    request = protocol.JobRequest.from_json(read_text(options.request))
     if len(request.inputs) != len(options.inputs):
         raise SdopsError(
             "request-invalid",
@@ -188,6 +188,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
+    from sdops_runtime import queue_command  # which prints as is done here
+
     parser = _Parser(prog="sdops-runtime", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -214,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("check", help="check torch, CUDA and the GPU with a real kernel")
     one.add_argument("--device", choices=device.WANTED, default="auto", help="cuda: without a GPU it fails")
     one.set_defaults(run=check)
+    queue_command.add(commands)
     return parser
 
 
@@ -228,7 +231,8 @@ def _archive() -> Optional[Path]:
     return Path(place) if place else None
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A request file's text. Raises SdopsError("request-invalid")."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -46,6 +46,10 @@ CODES: dict[str, Code] = {
     "output-unwritable": Code("a picture cannot be written where it should go"),
     "output-exists": Code("a picture of that name is there already", usage=True),
     "metadata-missing": Code("a PNG carries no settings of sdops", usage=True),
+    # the queue
+    "job-unknown": Code("no job of that name is in the queue", usage=True),
+    "queue-unusable": Code("the queue's files cannot be read or written"),
+    "worker-running": Code("another worker serves the queue already"),
     "internal-error": Code("a fault of sdops itself, or one that it does not know yet"),
     "stack-unknown": Code("the manifest names no such stack", usage=True),
 }

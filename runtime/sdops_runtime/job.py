@@ -20,6 +20,7 @@ from sdops_runtime.protocol import Event, Item, JobRequest, Settings
 from sdops_runtime.record import Record
 
 Emit = Callable[[Event], None]
+Load = Callable[[Settings, "Place", Emit], tuple[Any, Mapping[str, Any]]]
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,18 +34,39 @@ class Place:
     overwrite: bool = False
 
 
-def run(request: JobRequest, sources: Sequence[Path], place: Place, emit: Emit) -> Event:
+class PausedError(Exception):
+    """A job was left between two pictures, to go on later: it has no last event yet."""
+
+
+def run(
+    request: JobRequest,
+    sources: Sequence[Path],
+    place: Place,
+    emit: Emit,
+    *,
+    earlier: Sequence[Event] = (),
+    loader: Optional[Load] = None,
+    paused: Callable[[], bool] = lambda: False,
+) -> Event:
     """Makes the job's pictures; emits events, exactly one terminal one, and returns that.
 
     sources: the files of ``request.inputs``, in that order. What stops the
-    whole job is in ``failed``; an interrupt (Ctrl-C) ends in ``cancelled``,
-    with every finished picture kept. Raises nothing but what ``emit`` raises
-    for the last event.
+    whole job is in ``failed``; an interrupt (Ctrl-C, or a KeyboardInterrupt
+    out of ``emit``) ends in ``cancelled``, with every finished picture kept.
+
+    earlier: the events of a run of this job that was stopped; what they tell
+    of pictures is not made again. loader: instead of ``load``. paused: asked
+    between pictures; when it says so, PausedError is raised and no last event
+    emitted. Raises nothing else but what ``emit`` raises for the last event.
     """
     tally = _Tally(request, emit)
+    for event in earlier:
+        tally.count(event)
     try:
-        _run(request, sources, place, tally.emit)
+        _run(request, sources, place, tally, loader or load, paused)
         last = Event("done", tally.summary())
+    except PausedError:
+        raise
     except KeyboardInterrupt:
         last = Event("cancelled", tally.summary())
     except SdopsError as error:
@@ -63,13 +85,21 @@ def _failed(error: SdopsError, tally: "_Tally") -> Event:
     return Event("failed", dict(tally.summary(), **told))
 
 
-def _run(request: JobRequest, sources: Sequence[Path], place: Place, emit: Emit) -> None:
+def _run(
+    request: JobRequest,
+    sources: Sequence[Path],
+    place: Place,
+    tally: "_Tally",
+    loader: Load,
+    paused: Callable[[], bool],
+) -> None:
+    emit = tally.emit
     request.check()
     inputs = Inputs(request, sources, emit)
     inputs.open_first()
     check_outputs(request, place.out, place.overwrite)
     emit(Event("loading", {"model": request.settings.model}))
-    engine, about = load(request.settings, place, emit)
+    engine, about = loader(request.settings, place, emit)
     batch = request.batch or _batch(request, inputs, engine)
     emit(Event("loaded", dict(about, batch=batch, seconds=round(engine.seconds, 2))))
     _notice(request, engine, emit)
@@ -77,7 +107,9 @@ def _run(request: JobRequest, sources: Sequence[Path], place: Place, emit: Emit)
     passes = steps + 1 - dialect.first_timestep(steps, strength)
     emit(Event("planned", {"total": request.total, "passes": passes}))
     maker = _Maker(request, place, engine, about, batch, emit)
-    for chunk in _chunks(request.items(), inputs, batch):
+    for chunk in _chunks(request.items(), inputs, batch, tally.left):
+        if paused():
+            raise PausedError
         maker.make(chunk)
 
 
@@ -89,21 +121,27 @@ class _Tally:
         self._seeds = [item.seed for item in request.items()]
         self._emit = emit
         self._counts = {"images": 0, "failed": 0, "flagged": 0}
-        self._open = set(range(len(self._seeds)))
+        #: Numbers of the pictures that have neither been made nor failed.
+        self.left = set(range(len(self._seeds)))
 
     def emit(self, event: Event) -> None:
+        """Counts an event and passes it on."""
+        self.count(event)
+        self._emit(event)
+
+    def count(self, event: Event) -> None:
+        """Counts an event."""
         if event.kind == "image":
             self._counts["images"] += 1
             self._counts["flagged"] += bool(event.data["flagged"])
         elif event.kind == "item_failed":
             self._counts["failed"] += 1
         if event.kind in ("image", "item_failed"):
-            self._open.discard(event.data["index"])
-        self._emit(event)
+            self.left.discard(event.data["index"])
 
     def summary(self) -> dict[str, Any]:
         """Fields of every terminal event; ``missing`` are the seeds of what was not made."""
-        missing = [self._seeds[index] for index in sorted(self._open)]
+        missing = [self._seeds[index] for index in sorted(self.left)]
         seconds = round(time.monotonic() - self._started, 2)
         return dict(self._counts, missing=missing, seconds=seconds)
 
@@ -249,7 +287,7 @@ class Chunk:
     failure: Optional[SdopsError] = None
 
 
-def _chunks(items: Sequence[Item], inputs: Inputs, batch: int) -> Iterator[Chunk]:
+def _chunks(items: Sequence[Item], inputs: Inputs, batch: int, left: set[int]) -> Iterator[Chunk]:
     """Cuts a job into chunks: pictures of one size from the same window of ``batch`` numbers.
 
     So a picture's slot in its batch follows from its number in the job, and
@@ -258,6 +296,8 @@ def _chunks(items: Sequence[Item], inputs: Inputs, batch: int) -> Iterator[Chunk
     for start in range(0, len(items), batch):
         by_size: dict[Any, list[tuple[Item, Ready]]] = {}
         for item in items[start : start + batch]:
+            if item.index not in left:
+                continue
             ready = inputs.open(item.input)
             if isinstance(ready, SdopsError):
                 yield Chunk((item,), failure=ready)

@@ -1,0 +1,183 @@
+"""The resident worker: runs the jobs of a queue one after the other and keeps the model loaded between them.
+
+Whatever ends it, a job goes on with the first picture that is missing when a worker is there again.
+Told to stop it finishes the picture in hand. Knows no command line.
+"""
+
+import dataclasses
+import gc
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
+
+from sdops_runtime import job
+from sdops_runtime.errors import SdopsError
+from sdops_runtime.jobfolder import Job, Journal
+from sdops_runtime.protocol import Event, Settings
+from sdops_runtime.queue import Queue
+
+#: Seconds between two looks at the queue, and at whether the job that runs was cancelled.
+PAUSE = 0.5
+#: Seconds between two attempts while the disk is full or the queue cannot be written.
+RETRY = 30.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class UnwrittenError(job.PausedError):
+    """An event could not be written: the job goes on from the last one that was."""
+
+
+class Warm:
+    """The engine of the last job, for as long as jobs want the same."""
+
+    def __init__(self) -> None:
+        self._key: Optional[tuple[Any, ...]] = None
+        self._loaded: Any = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether a model is loaded."""
+        return self._loaded is not None
+
+    def load(self, settings: Settings, place: job.Place, emit: job.Emit) -> tuple[Any, Mapping[str, Any]]:
+        """What ``job.load`` gives; at once where the last job wanted the same."""
+        key = (settings.model, settings.wanted_revision, settings.dtype, place.wanted)
+        if key == self._key:
+            engine, about = self._loaded
+            engine.seconds = 0.0
+        else:
+            self.drop()  # two models need not fit side by side
+            engine, about = job.load(settings, place, emit)
+            self._key, self._loaded = key, (engine, about)
+        return engine, about
+
+    def drop(self) -> None:
+        """Gives the model's memory back."""
+        if not self.holds:
+            return
+        self._key = self._loaded = None
+        gc.collect()
+        torch = sys.modules["torch"]
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+class Worker:
+    """Serves a queue until it is told to stop.
+
+    wanted: auto, cuda or cpu. idle: seconds without a job after which the model's memory is given back.
+    """
+
+    def __init__(self, queue: Queue, wanted: str = "auto", idle: float = 600.0) -> None:
+        self._queue, self._wanted, self._idle = queue, wanted, idle
+        self._warm = Warm()
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Has it end after the picture in hand. May be called by a signal's handler."""
+        self._stop.set()
+
+    def serve(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Runs jobs until ``stop``. ready: called when it has begun. Raises SdopsError("worker-running")."""
+        with self._queue.serving():
+            ready()
+            notify("READY=1")
+            last = time.monotonic()
+            while not self._stop.is_set():
+                try:
+                    self._queue.wait_again()
+                    claimed = self._queue.claim()
+                    if claimed is not None:
+                        self._serve(claimed)
+                        last = time.monotonic()
+                        continue
+                except (SdopsError, OSError) as error:
+                    # The disk is full, most likely. The job waits; what was made is safe.
+                    notify(f"STATUS=Waiting: {error}")
+                    _LOG.warning("%s", error)
+                    self._stop.wait(RETRY)
+                    continue
+                if self._warm.holds and time.monotonic() - last > self._idle:
+                    self._warm.drop()
+                notify("STATUS=Ready, with a model" if self._warm.holds else "STATUS=Ready")
+                self._stop.wait(PAUSE)
+            notify("STOPPING=1")
+
+    def _serve(self, claimed: Job) -> None:
+        earlier = claimed.events()
+        ended = [event.kind for event in earlier if event.terminal]
+        if ended:  # killed between the last event and the change of state
+            self._queue.leave(claimed, ended[0])
+            return
+        notify(f"STATUS=Making pictures of job {claimed.id}")
+        journal = Journal(claimed)
+        try:
+            state = self._run(claimed, earlier, journal)
+        finally:
+            journal.close()
+        self._queue.leave(claimed, state)
+        if state == "failed":
+            self._warm.drop()  # whatever it was, it does not meet the next job
+
+    def _run(self, claimed: Job, earlier: list[Event], journal: Journal) -> str:
+        """Runs a job, or goes on with it; returns the state that it is left in."""
+        looked = -PAUSE
+
+        def emit(event: Event) -> None:
+            nonlocal looked
+            try:
+                journal.append(event)
+            except OSError as error:
+                raise UnwrittenError(str(error)) from error
+            now = time.monotonic()
+            if not event.terminal and now - looked >= PAUSE:
+                looked = now
+                if self._queue.wants_cancelling(claimed):
+                    raise KeyboardInterrupt
+
+        try:
+            request = claimed.request()
+        except SdopsError as error:
+            told = {"code": error.code, "message": error.message, "hint": error.hint}
+            journal.append(Event("failed", {**_NOTHING, **told}))
+            return "failed"
+        for event in earlier:
+            if event.kind == "loaded":  # the size of the batch decides on bytes: it is chosen once
+                request = dataclasses.replace(request, batch=event.data["batch"])
+        place = job.Place(claimed.out, self._wanted, overwrite=True)
+        try:
+            return job.run(
+                request,
+                claimed.inputs(request),
+                place,
+                emit,
+                earlier=earlier,
+                loader=self._warm.load,
+                paused=self._stop.is_set,
+            ).kind
+        except UnwrittenError as error:
+            raise OSError(str(error)) from error
+        except job.PausedError:
+            return "queued"
+
+
+_NOTHING: Mapping[str, Any] = {"images": 0, "failed": 0, "flagged": 0, "missing": [], "seconds": 0.0}
+
+
+def notify(text: str) -> None:
+    """Tells systemd, where it has started this; see sd_notify(3)."""
+    place = os.environ.get("NOTIFY_SOCKET", "")
+    if place[:1] not in ("/", "@"):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as pipe:
+        try:
+            pipe.connect("\0" + place[1:] if place[0] == "@" else place)
+            pipe.send(text.encode())
+        except OSError as error:
+            _LOG.debug("systemd cannot be told: %s", error)
