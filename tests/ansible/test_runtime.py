@@ -17,6 +17,11 @@ ROOT = Path(__file__).parents[2]
 PORT = 8080
 LAUNCHER = "/home/sdops/.local/bin/sdops-runtime"
 LIB = "/home/sdops/.local/lib/sdops"
+LAST = (
+    "Write the worker's unit",
+    "Start the worker, now and whenever the host boots",
+    "Write the receipt",
+)
 CARD = "---\nlicense: creativeml-openrail-m\n---\n"
 
 
@@ -64,7 +69,7 @@ def test_a_missing_environment_is_said_by_role_and_launcher(lab, new_host, tmp_p
     assert plays.play(plays.role("runtime")).failed == played.failed
     env.furnish(host, None)
     played = plays.play(plays.role("runtime"))
-    assert (played.rc, played.changed) == (0, ("Write the receipt",)), played.output
+    assert (played.rc, played.changed) == (0, LAST), played.output
 
 
 def test_the_runtime_is_installed_and_runs_in_its_environment(lab, new_host, release, tmp_path):
@@ -81,11 +86,10 @@ def test_the_runtime_is_installed_and_runs_in_its_environment(lab, new_host, rel
     played = plays.play(role)
     assert played.rc == 0, played.output
     assert played.changed == (
-        "Make the runtime's folders",
-        "Make the runtime's folders",
+        *["Make the runtime's folders"] * 3,
         "Copy the runtime",
         "Write the launcher",
-        "Write the receipt",
+        *LAST,
     )
     again = plays.play(role)
     assert (again.rc, again.changed) == (0, ()), again.output
@@ -147,12 +151,16 @@ def test_the_launcher_gives_the_environment_and_nothing_of_the_callers(lab, new_
     env.furnish(host, None, name="env2")
     mirror = "http://mirror.invalid/it's"
     played = plays.play(plays.role("runtime"), sdops_hub_endpoint=mirror, sdops_env="env2")
-    assert (played.rc, played.changed) == (0, ("Copy the runtime", "Write the launcher", "Write the receipt"))
+    assert (played.rc, played.changed) == (
+        0,
+        ("Stop the worker", "Copy the runtime", "Write the launcher", *LAST[1:]),
+    )
     _, (said,) = launch(host, "version")
     assert said["digest"]
     host.inside(["chmod", "600", LAUNCHER])
     played = plays.play(plays.role("runtime"), sdops_hub_endpoint=mirror, sdops_env="env2")
-    assert (played.changed, owned(host, LAUNCHER)) == (("Write the launcher",), ["sdops:sdops 755"])
+    assert played.changed == ("Stop the worker", "Write the launcher", LAST[1])
+    assert owned(host, LAUNCHER) == ["sdops:sdops 755"]
     assert json.loads((host.root / f"{LIB}/receipt.json"[1:]).read_text())["env"] == "env2"
     assert "export HF_ENDPOINT='http://mirror.invalid/it'\"'\"'s'\n" in (host.root / LAUNCHER[1:]).read_text()
 

@@ -50,10 +50,16 @@ HOOK = """export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$CONDA_PR
 echo "a hook says something"
 """
 
+PILLOW = """import sys
+from unittest.mock import MagicMock
+
+Image = ImageChops = ImageCms = ImageColor = MagicMock()
+sys.modules["PIL.PngImagePlugin"] = MagicMock()
+"""
 FAKES = {
     "torch": "__version__ = '0'\n",
     "numpy": "",
-    "PIL": "",
+    "PIL": PILLOW,
     "transformers": "",
     "diffusers": (
         "class StableDiffusionImg2ImgPipeline:\n    def __call__(self, prompt, init_image): pass\n"
@@ -77,6 +83,9 @@ def hub_libraries(folder: Path) -> Path:
 def account(host: Host, name: str = "sdops") -> None:
     """What the role service_user makes, as far as it matters here."""
     host.inside(["useradd", "--create-home", "--shell", "/bin/bash", name])
+    host.run(["loginctl", "enable-linger", name])
+    uid = host.inside(["id", "-u", name]).stdout.strip()
+    host.run(["systemctl", "start", f"user@{uid}.service"])
 
 
 def furnish(host: Host, libraries: Path | None, name: str = "env1", user: str = "sdops") -> None:
