@@ -70,14 +70,15 @@ def wheels(lab: Lab) -> Service:
 
 
 @pytest.fixture(scope="module")
-def fleet(
+def play(
     lab: Lab,
     tmp_path_factory: pytest.TempPathFactory,
     made: mirror.Mirror,
     served: Service,
     wheels: Service,
     model_hub: Service,
-) -> Iterator[Fleet]:
+) -> Play:
+    """site.yml with the settings of a person who has mirrors of everything."""
     version = mirror.VERSIONS[1]
     settings = {
         "sdops_expect_gpu": False,
@@ -92,7 +93,11 @@ def fleet(
         "hub_token_check": True,
         "runtime_prefetch": True,
     }
-    play = Play(lab, tmp_path_factory.mktemp("site"), playbook="site.yml", variables=settings)
+    return Play(lab, tmp_path_factory.mktemp("site"), playbook="site.yml", variables=settings)
+
+
+@pytest.fixture(scope="module")
+def fleet(lab: Lab, play: Play) -> Iterator[Fleet]:
     hosts = dict(zip(releases(), lab.hosts(*releases()), strict=True))
     everyone = tuple(hosts.values())
     for host in everyone:
@@ -190,6 +195,19 @@ def test_the_worker_makes_pictures_and_comes_back_with_its_host(host: Host, phot
     out = host.root / job["out"].lstrip("/")
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.glob("*.png")}
     assert found == {event["name"]: event["sha256"] for event in made}
+
+
+def test_teardown_leaves_nothing_of_it(fleet: Fleet, play: Play) -> None:
+    """Last of all: the hosts are as good as new, but for Debian's packages."""
+    hosts = tuple(fleet.hosts.values())
+    numbers = [host.inside(["id", "-u", "sdops"]).stdout.strip() for host in hosts]
+    gone = Play(play.lab, play.folder, playbook="teardown.yml", variables={"sdops_teardown_confirmed": True})
+    assert gone.run(*hosts).changed
+    assert gone.run(*hosts).changed == ()
+    for host, number in zip(hosts, numbers, strict=True):
+        assert host.inside(["find", "/", "-xdev", "-uid", number, "-not", "-path", "/proc/*"]).stdout == ""
+        assert host.inside(["find", "/etc", "/var", "/home", "-name", "*sdops*"]).stdout == ""
+        assert host.inside(["getent", "passwd", "sdops"], check=False).stdout == ""
 
 
 def wait(condition: Callable[[], bool], timeout: float = 120) -> None:
