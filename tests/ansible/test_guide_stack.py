@@ -1,4 +1,4 @@
-"""The guide's own stack with its real packages, on a host; only torch is a shell, from the look-alike channel."""
+"""The guide's own stack with its real packages, on a host; only torch is a look-alike."""
 
 from __future__ import annotations
 
