@@ -126,6 +126,11 @@ def test_check_mode_on_fresh_hosts_passes_and_changes_nothing(fleet: Fleet) -> N
     assert fleet.untouched_by_check
 
 
+def test_ansible_warns_of_nothing(fleet: Fleet) -> None:
+    for outcome in (fleet.check, fleet.first, fleet.second, fleet.again):
+        assert "WARNING" not in outcome.text
+
+
 def test_a_second_run_changes_nothing(fleet: Fleet) -> None:
     assert fleet.first.changed
     assert fleet.second.changed == ()
