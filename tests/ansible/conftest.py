@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 import pytest
 from doubles.conda import mirror
+from fleets import Fleet
+from groundwork import conda
+from hosts.base import RELEASES
+from hosts.fixtures import need_release
 from hosts.host import Host
 from hosts.lab import Lab, Service
 from hosts.machine import UnavailableError
 
 from . import small_stacks
-from .play import conda
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +46,7 @@ def index(lab: Lab, stacks: small_stacks.Stacks) -> Service:
     return lab.serve(lambda address: [*command, address, "8080"], 8080)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small(stacks: small_stacks.Stacks, served: Service, index: Service) -> dict[str, object]:
     """Variables by which a person behind a mirror would get a small stack, for hosts without a GPU."""
     return {
@@ -61,3 +64,10 @@ def ready(new_host: Callable[..., Host], made: mirror.Mirror, served: Service) -
     host = new_host(packages=False)
     conda(host, made, served)
     return host
+
+
+@pytest.fixture(params=sorted(RELEASES))
+def provisioned(request: pytest.FixtureRequest, fleet: Fleet) -> Host:
+    """The host of each release in turn of the fleet that the test's module provisions."""
+    need_release(request.param)
+    return fleet.hosts[request.param]

@@ -10,9 +10,8 @@ import pytest
 from doubles import wheelhouse
 from hosts.host import Host
 from hosts.lab import Lab, Service
+from plays import Play
 from sdops_runtime import stack
-
-from .play import Play
 
 pytestmark = pytest.mark.hosts
 

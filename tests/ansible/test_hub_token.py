@@ -3,25 +3,27 @@
 import os
 import pty
 import re
+import secrets
 import select
-import subprocess
 import sys
 import termios
-import threading
 import time
-from pathlib import Path
 
 import pytest
 from doubles import env, hub
 from doubles.hub import GOOD, NO_LICENCE
 from doubles.model_files import model_files
-from plays import Plays
+from fleets import of_each_release
+from groundwork import account
+from plays import SHOWN, Play
+
+from .leaks import Watch, texts_with
 
 pytestmark = pytest.mark.hosts
 
-#: A token that no other text holds, and a piece of it, should only that leak.
-CANARY = "hf_canaryQ7vX2mZp9LkT4bRw8NcY"
-PIECE = "canaryQ7vX2mZp9"
+#: A token that no other text holds, nor another run of these tests, and a piece of it, should only that leak.
+PIECE = f"canary{secrets.token_hex(8)}"
+CANARY = f"hf_{PIECE}T4bRw8NcY"
 FOLDER = "/home/sdops/.cache/huggingface"
 TOKEN = f"{FOLDER}/token"
 PORT = 8080
@@ -31,8 +33,13 @@ PROMPT = b"Access token of the model hub"
 @pytest.fixture
 def account_host(new_host):
     host = new_host()
-    env.account(host)
+    account(host)
     return host
+
+
+@pytest.fixture
+def play(lab, tmp_path):
+    return Play(lab, tmp_path, "hub_token")
 
 
 def stored(host):
@@ -56,83 +63,71 @@ OWN = ("sdops:sdops 700", "sdops:sdops 600")
         pytest.param(f"{CANARY}ß", "holds characters that no token has", id="characters"),
     ],
 )
-def test_what_cannot_be_a_token_is_refused_and_not_shown(lab, tmp_path, release_host, token, what):
-    plays = Plays(lab, tmp_path, release_host)
-    role = plays.role("hub_token")
-    played = plays.play(role, "-vvv", hub_token_value=token)
-    assert (played.rc, played.changed, played.failed) == (2, (), ("Refuse what cannot be a token",))
-    assert f"The hub access token is unusable: hub_token_value {what}." in played.said
-    assert PIECE not in played.output
+def test_what_cannot_be_a_token_is_refused_and_not_shown(tmp_path, token, what):
+    play = Play(None, tmp_path, "hub_token", variables={"hub_token_value": token})
+    shown = play.run(words=("-i", "203.0.113.9,", "-vvv"), ok=False, env=SHOWN)
+    assert "TASK [hub_token : Refuse what cannot be a token]" in shown.text
+    assert f"The hub access token is unusable: hub_token_value {what}." in shown.said
+    assert "changed=0 unreachable=0 failed=1" in shown.said
+    assert PIECE not in shown.text
 
 
-@pytest.fixture(scope="module")
-def release_host(lab):
-    """One host for the tests that change nothing on it; without an account."""
-    host = lab.host()
-    yield host
-    lab.remove(host)
+def test_without_an_account_it_says_which_tag_makes_one(play, host):
+    assert play.run(host, check=True, hub_token_value=CANARY).changed == ()
+    refused = play.run(host, ok=False, hub_token_value=CANARY)
+    assert refused.failed == ("Refuse to go on without the account",)
+    assert "service_user first" in refused.message
 
 
-def test_without_an_account_it_says_which_tag_makes_one(lab, tmp_path, release_host):
-    plays = Plays(lab, tmp_path, release_host)
-    role = plays.role("hub_token")
-    checked = plays.play(role, "--check", hub_token_value=CANARY)
-    assert (checked.rc, checked.changed) == (0, ()), checked.output
-    played = plays.play(role, hub_token_value=CANARY)
-    assert (played.rc, played.failed) == (2, ("Refuse to go on without the account",))
+def test_the_token_lands_where_the_libraries_read_it(lab, play):
+    with of_each_release(lab) as hosts:
+        lands(play, *hosts.values())
 
 
-def test_the_token_lands_where_the_libraries_read_it(lab, tmp_path, new_host, release):
-    host = new_host(release=release)
-    env.account(host)
-    plays = Plays(lab, tmp_path, host)
-    role = plays.role("hub_token")
+def lands(play, *hosts):
+    """Takes hosts through the life of a token, all of them at once."""
+    both = ("Make the folder of the hub's libraries", "Store the token where the hub's libraries read it")
 
-    nothing = plays.play(role)
-    assert (nothing.rc, nothing.changed) == (0, ()), nothing.output
+    def check(outcome, changed, content):
+        assert [outcome.on(host).changed for host in hosts] == [changed] * len(hosts)
+        assert [stored(host) for host in hosts] == [(*OWN, content) if content else None] * len(hosts)
+        return outcome
+
+    for host in hosts:
+        account(host)
+    nothing = check(play.run(*hosts), (), None)
     assert "No access token was given, and none is needed" in nothing.said
 
-    checked = plays.play(role, "--check", "--diff", hub_token_value=CANARY)
-    assert (checked.rc, stored(host)) == (0, None), checked.output
-    assert PIECE not in checked.output
+    foretold = play.run(*hosts, check=True, hub_token_value=CANARY)
+    check(foretold, foretold.on(hosts[0]).changed, None)
+    assert PIECE not in foretold.text
 
-    played = plays.play(role, hub_token_value=f" {CANARY}\n")
-    both = ("Make the folder of the hub's libraries", "Store the token where the hub's libraries read it")
-    assert (played.rc, played.changed) == (0, both), played.output
-    assert stored(host) == (*OWN, CANARY)
-    again = plays.play(role, "--diff", hub_token_value=CANARY)
-    assert (again.rc, again.changed) == (0, ()), again.output
+    check(play.run(*hosts, hub_token_value=f" {CANARY}\n"), both, CANARY)
+    check(play.run(*hosts, words=["--diff"], hub_token_value=CANARY), (), CANARY)
 
     # Another one, from the environment; shown in no difference. What is stored needs not be given again.
-    played = plays.play(role, "--diff", env={"HF_TOKEN": CANARY + "2"})
-    assert (played.changed, stored(host)) == (both[1:], (*OWN, CANARY + "2"))
-    assert PIECE not in played.output
-    assert plays.play(role).changed == ()
-    assert stored(host) == (*OWN, CANARY + "2")
+    another = play.run(*hosts, words=["--diff"], env={"HF_TOKEN": CANARY + "2"})
+    check(another, both[1:], CANARY + "2")
+    assert PIECE not in another.text
+    check(play.run(*hosts), (), CANARY + "2")
 
     # The variable comes before the environment.
-    plays.play(role, env={"HF_TOKEN": CANARY}, hub_token_value=GOOD)
-    assert stored(host) == (*OWN, GOOD)
+    check(play.run(*hosts, env={"HF_TOKEN": CANARY}, hub_token_value=GOOD), both[1:], GOOD)
 
-    gone = plays.play(role, hub_token_state="absent")
-    assert (gone.changed, stored(host)) == (("Remove the token",), None)
-    assert plays.play(role, hub_token_state="absent").changed == ()
+    check(play.run(*hosts, hub_token_state="absent"), ("Remove the token",), None)
+    check(play.run(*hosts, hub_token_state="absent"), (), None)
 
 
-def test_modes_that_somebody_loosened_are_mended(lab, tmp_path, account_host):
-    plays = Plays(lab, tmp_path, account_host)
-    role = plays.role("hub_token")
-    plays.play(role, hub_token_value=CANARY)
+def test_modes_that_somebody_loosened_are_mended(play, account_host):
+    play.run(account_host, hub_token_value=CANARY)
     account_host.inside(["chmod", "644", TOKEN])
     account_host.inside(["chmod", "755", FOLDER])
-    plays.play(role, hub_token_value=CANARY)
+    play.run(account_host, hub_token_value=CANARY)
     assert stored(account_host) == (*OWN, CANARY)
 
 
-def test_the_prompt_asks_and_shows_nothing(lab, tmp_path, account_host):
-    plays = Plays(lab, tmp_path, account_host)
-    role = plays.role("hub_token")
-    argv = plays.argv(role, ["-vvv"], hub_token_prompt=True)
+def test_the_prompt_asks_and_shows_nothing(lab, play, tmp_path, account_host):
+    argv = play.argv(account_host, words=["-vvv"], hub_token_prompt=True)
     ours, theirs = pty.openpty()
     process = lab.controller.popen(
         # A session with the terminal as its own, as a person's shell has it.
@@ -140,7 +135,7 @@ def test_the_prompt_asks_and_shows_nothing(lab, tmp_path, account_host):
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env=plays.environment(TERM="dumb"),
+        env=play.environment(TERM="dumb", **SHOWN),
         cwd=tmp_path,
     )
     os.close(theirs)
@@ -162,70 +157,32 @@ def test_the_prompt_asks_and_shows_nothing(lab, tmp_path, account_host):
     assert PIECE.encode() not in shown
 
 
-class Watch:
-    """Reads the command line of every process of this machine, those on hosts, too, again and again."""
-
-    def __init__(self):
-        self.samples = 0
-        self.seen = set()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._done.set()
-        self._thread.join()
-
-    def _run(self):
-        own = str(os.getpid())
-        while not self._done.wait(0.01):
-            self.samples += 1
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                if path.parent.name != own:
-                    try:
-                        line = path.read_bytes()
-                    except OSError:
-                        continue
-                    if PIECE.encode() in line:
-                        self.seen.add(line)
-
-
-def texts_with(folder, piece=PIECE):
-    """Files below a folder of this machine that hold the piece."""
-    ran = subprocess.run(["grep", "-rlaF", "-D", "skip", piece, folder], capture_output=True, text=True)
-    return sorted(ran.stdout.splitlines())
-
-
-@pytest.mark.parametrize("pipelining", ["1", "0"], ids=["pipelined", "by files"])
-def test_a_canary_is_nowhere_but_in_its_file(lab, tmp_path, account_host, pipelining):
+@pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "by files"])
+def test_a_canary_is_nowhere_but_in_its_file(play, account_host, pipelining):
     """Real processes of host and controller are watched from outside both, where all of them can be seen."""
     host = account_host
-    plays = Plays(lab, tmp_path, host)
-    role = plays.role("hub_token")
     more = {
-        "ANSIBLE_PIPELINING": pipelining,
+        **SHOWN,
         "HF_TOKEN": CANARY,
         "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
-        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(plays.home / "facts"),
-        "ANSIBLE_LOG_PATH": str(plays.home / "ansible.log"),
+        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(play.home / "facts"),
+        "ANSIBLE_LOG_PATH": str(play.home / "ansible.log"),
     }
-    with Watch() as control:
+    with Watch(PIECE) as control:
         host.inside(["sh", "-c", "sleep 0.5; true", CANARY])
     assert control.seen
-    with Watch() as watch:
-        played = plays.play(role, "-vvv", "--diff", env=more)
-    assert played.rc == 0, played.output
+    with Watch(PIECE) as watch:
+        shown = play.run(host, words=["-vvv", "--diff"], env=more, ansible_ssh_pipelining=pipelining)
+    # Modules were sent as files, or not.
+    assert ("AnsiballZ_getent.py" in shown.text) != pipelining
     assert stored(host) == (*OWN, CANARY)
 
-    assert PIECE not in played.output
+    assert PIECE not in shown.text
     assert (watch.samples > 50, watch.seen) == (True, set())
     # What ansible wrote for itself on the controller, its log and its facts among it.
-    assert (plays.home / "ansible.log").stat().st_size > 1000
-    assert list((plays.home / "facts").iterdir())
-    assert texts_with(plays.home) == []
+    assert (play.home / "ansible.log").stat().st_size > 1000
+    assert list((play.home / "facts").iterdir())
+    assert texts_with(play.home, PIECE) == []
     host.inside(["journalctl", "--sync"])
     journal = host.inside(["journalctl", "--no-pager", "--output=verbose"]).stdout
     assert "ansible" in journal
@@ -236,25 +193,23 @@ def test_a_canary_is_nowhere_but_in_its_file(lab, tmp_path, account_host, pipeli
     assert found.split() == [TOKEN]
 
     # No trace stays of a token that is replaced and removed.
-    plays.play(role, env={**more, "HF_TOKEN": GOOD})
-    plays.play(role, env=more, hub_token_state="absent")
+    play.run(host, env={**more, "HF_TOKEN": GOOD}, ansible_ssh_pipelining=pipelining)
+    play.run(host, env=more, ansible_ssh_pipelining=pipelining, hub_token_state="absent")
     found = host.inside(["grep", "-rlaF", "-D", "skip", PIECE, *everywhere], check=False, timeout=120).stdout
     assert found.split() == []
 
 
-def test_the_hub_tells_from_the_host_what_is_wrong(lab, tmp_path, account_host):
+def test_the_hub_tells_from_the_host_what_is_wrong(lab, play, tmp_path, account_host):
     host = account_host
     model = tmp_path / "model"
     for path, content in model_files().items():
         (model / path).parent.mkdir(parents=True, exist_ok=True)
         (model / path).write_bytes(content)
-    plays = Plays(lab, tmp_path, host)
-    role = plays.role("hub_token")
 
-    def check(**settings):
-        played = plays.play(role, hub_token_check=True, **settings)
-        assert PIECE not in played.output
-        return played.rc, played.said
+    def check(ok=False, **settings):
+        outcome = play.run(host, ok=ok, hub_token_check=True, **settings)
+        assert PIECE not in outcome.text
+        return outcome.said
 
     def serve(address):
         program = [sys.executable, hub.__file__, "--bind", address, "--port", str(PORT)]
@@ -263,27 +218,20 @@ def test_the_hub_tells_from_the_host_what_is_wrong(lab, tmp_path, account_host):
     service = lab.serve(serve, PORT)
     there = {"sdops_hub_endpoint": service.url}
     try:
-        code, said = check(**there)
-        assert code == 2
+        said = check(**there)
         assert "The hub could not be asked: /home/sdops/miniconda3/envs/env1/bin/python did not run." in said
         env.furnish(host, env.hub_libraries(tmp_path))
 
-        code, said = check(**there)
-        assert (code, "(token-missing)" in said) == (2, True), said
-        code, said = check(hub_token_value=CANARY, **there)
-        assert (code, "(token-refused)" in said, "~/.cache/huggingface/token" in said) == (2, True, True), (
-            said
-        )
-        code, said = check(hub_token_value=NO_LICENCE, **there)
-        assert (code, "(licence-not-accepted)" in said) == (2, True), said
-        code, said = check(hub_token_value=GOOD, sdops_model="nobody/nothing", **there)
-        assert (code, "(model-unknown)" in said) == (2, True), said
-        code, said = check(hub_token_value=GOOD, **there)
-        assert code == 0, said
+        assert "(token-missing)" in check(**there)
+        said = check(hub_token_value=CANARY, **there)
+        assert "(token-refused)" in said
+        assert "~/.cache/huggingface/token" in said
+        assert "(licence-not-accepted)" in check(hub_token_value=NO_LICENCE, **there)
+        assert "(model-unknown)" in check(hub_token_value=GOOD, sdops_model="nobody/nothing", **there)
+        said = check(ok=True, hub_token_value=GOOD, **there)
         assert re.search(r"The hub lets sdops on \S+ read CompVis/stable-diffusion-v1-4\.", said)
-        code, said = check(hub_token_value=GOOD, sdops_model="demo", **there)
-        assert (code, "demo is not a model at the hub: there is no access to check." in said) == (0, True)
+        said = check(ok=True, hub_token_value=GOOD, sdops_model="demo", **there)
+        assert "demo is not a model at the hub: there is no access to check." in said
     finally:
         service.stop()
-    code, said = check(hub_token_value=GOOD, **there)
-    assert (code, "(hub-offline)" in said) == (2, True), said
+    assert "(hub-offline)" in check(hub_token_value=GOOD, **there)

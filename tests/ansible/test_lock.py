@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from doubles.conda import mirror
+from groundwork import conda
 from hosts.host import Host
 from hosts.lab import Lab, Service
-
-from .play import Play, conda
+from plays import Play
 
 pytestmark = pytest.mark.hosts
 
@@ -45,7 +45,7 @@ def test_a_later_host_gets_the_same_packages_without_a_solve(
     early = lock.run(ready, ok=False)
     assert f"The environment env1 on {ready.name} is not what the stack alpha asks for." in early.message
     site.run(ready)
-    assert lock.run(ready, check=True).changed[-1:] == (f"{ready.name}: Write the list on the controller",)
+    assert lock.run(ready, check=True).changed[-1:] == ("Write the list on the controller",)
     assert not (tmp_path / "locks").exists()
     lock.run(ready)
     written = (tmp_path / "locks/alpha.txt").read_text().splitlines()
@@ -77,9 +77,9 @@ def test_each_stack_has_a_list_from_one_of_its_hosts(
 ) -> None:
     hosts = lab.hosts("bookworm", "bookworm", packages=False)
     try:
-        del small["sdops_stack"]
-        play = Play(lab, tmp_path, "stack_env", variables=small)
-        lock = Play(lab, tmp_path, playbook="lock.yml", variables=small)
+        settings = {name: value for name, value in small.items() if name != "sdops_stack"}
+        play = Play(lab, tmp_path, "stack_env", variables=settings)
+        lock = Play(lab, tmp_path, playbook="lock.yml", variables=settings)
         for host, name in zip(hosts, ("alpha", "beta"), strict=True):
             conda(host, made, served)
             play.give(host, sdops_stack=name)

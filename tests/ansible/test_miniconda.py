@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from doubles.conda import mirror
+from fleets import Fleet, converge, of_each_release
+from groundwork import account
 from hosts.host import Host
 from hosts.lab import Lab, Service
-
-from .play import Play, account
+from plays import Play
 
 pytestmark = pytest.mark.hosts
 
@@ -62,37 +63,55 @@ def test_wrong_input_is_refused(play: Play, shared: Host, setting: dict[str, str
 
 
 @pytest.fixture(scope="module")
-def shared(lab: Lab) -> Host:
-    """A host with the account, on which these tests change nothing."""
-    host = lab.host("for-refusals")
+def shared(lab: Lab) -> Iterator[Host]:
+    """A host with the account, on which nothing gets installed."""
+    host = lab.host()
     account(host)
-    return host
+    yield host
+    lab.remove(host)
 
 
-def test_a_host_converges_and_stays(play: Play, new_host: Callable[..., Host], release: str) -> None:
-    host = new_host(release=release, packages=False)
-    assert play.run(host, check=True).changed == ()  # there is no account yet
-    account(host)
-    foretold = play.run(host, check=True).changed
-    assert f"{host.name}: Run the installer" in foretold
-    assert not (host.root / "home/sdops/miniconda3").is_symlink()
-    play.run(host)
-    assert play.run(host).changed == ()
-    assert play.run(host, check=True).changed == ()
+@pytest.fixture(scope="module")
+def fleet(
+    lab: Lab, tmp_path_factory: pytest.TempPathFactory, made: mirror.Mirror, served: Service
+) -> Iterator[Fleet]:
+    play = Play(lab, tmp_path_factory.mktemp("fleet"), "miniconda", variables=variables(made, served))
+    with of_each_release(lab, packages=False) as hosts:
+        for host in hosts.values():
+            account(host)
+        yield converge(play, hosts)
+
+
+def test_hosts_converge_and_stay(fleet: Fleet) -> None:
+    assert fleet.touched == ()
+    for host in fleet.hosts.values():
+        assert "Run the installer" in fleet.foretold.on(host).changed
+    fleet.settled()
+
+
+def test_before_there_is_an_account_check_mode_foretells_nothing(play: Play, fleet: Fleet) -> None:
+    assert play.run(*fleet.hosts.values(), check=True, sdops_user="nobody-here").changed == ()
+
+
+def test_the_accounts_shells_have_conda(provisioned: Host) -> None:
     version = NEW.split("_")[1].split("-")[0]
-    login = host.run(["bash", "-lc", "conda --version; command -v conda"], user="sdops")
+    login = provisioned.run(["bash", "-lc", "conda --version; command -v conda"], user="sdops")
     assert login.stdout.splitlines() == [f"conda {version}", "conda"]
-    interactive = host.run(["bash", "-ic", "conda --version"], user="sdops")
+    interactive = provisioned.run(["bash", "-ic", "conda --version"], user="sdops")
     assert interactive.stdout == f"conda {version}\n"
-    owners = host.run(["find", f"{HOME}/miniconda3/", "-not", "-user", "sdops"])
+    owners = provisioned.run(["find", f"{HOME}/miniconda3/", "-not", "-user", "sdops"])
     assert owners.stdout == ""
-    assert host.run(["ls", "-A", f"{HOME}/.cache/sdops"]).stdout == ""
-    host.run(["bash", "-lc", "conda create -y -n mine probe && conda activate mine"], user="sdops")
-    assert play.run(host).changed == ()
-    terms = host.run(
+    assert provisioned.run(["ls", "-A", f"{HOME}/.cache/sdops"]).stdout == ""
+    terms = provisioned.run(
         ["bash", "-lc", "conda create -y -n other -c defaults python"], user="sdops", check=False
     )
     assert "CondaToSNonInteractiveError" in terms.stderr
+
+
+def test_the_persons_own_environments_do_not_matter(play: Play, fleet: Fleet) -> None:
+    for host in fleet.hosts.values():
+        host.run(["bash", "-lc", "conda create -y -n mine probe && conda activate mine"], user="sdops")
+    assert play.run(*fleet.hosts.values()).changed == ()
 
 
 def test_another_version_takes_the_place_and_environments_stay(
@@ -103,7 +122,7 @@ def test_another_version_takes_the_place_and_environments_stay(
     assert conda_says(host, "--version") == "conda 25.7.0"
     host.run(["bash", "-lc", "conda create -y -n mine probe"], user="sdops")
     changed = play.run(host, **variables(made, served, NEW)).changed
-    assert f"{host.name}: Put this version in place" in changed
+    assert "Put this version in place" in changed
     assert conda_says(host, "--version") == "conda 25.9.1"
     assert "probe" in conda_says(host, "list", "-n", "mine")
     assert host.run(["test", "-e", f"{HOME}/miniconda3/envs/mine/share/probe.txt"]).rc == 0
@@ -155,19 +174,18 @@ def test_killed_in_the_middle_it_converges_the_next_time(play: Play, host: Host,
     ids=["other file", "no mirror"],
 )
 def test_a_failed_download_says_what_to_set(
-    play: Play, host: Host, setting: dict[str, str], said: str
+    play: Play, shared: Host, setting: dict[str, str], said: str
 ) -> None:
-    account(host)
-    outcome = play.run(host, ok=False, **setting)
+    outcome = play.run(shared, ok=False, **setting)
     assert said in outcome.message
-    assert host.run(["sh", "-c", f"ls -d {HOME}/miniconda3*"], check=False).stdout == ""
+    assert shared.run(["sh", "-c", f"ls -d {HOME}/miniconda3*"], check=False).stdout == ""
 
 
-def test_somebody_elses_conda_is_left_alone(play: Play, host: Host) -> None:
-    account(host)
-    host.run(["mkdir", f"{HOME}/miniconda3"], user="sdops")
-    outcome = play.run(host, ok=False)
-    assert f"{HOME}/miniconda3 exists on {host.name} and was not made by sdops." in outcome.message
+def test_somebody_elses_conda_is_left_alone(play: Play, shared: Host) -> None:
+    shared.run(["mkdir", f"{HOME}/miniconda3"], user="sdops")
+    outcome = play.run(shared, ok=False)
+    shared.run(["rmdir", f"{HOME}/miniconda3"])
+    assert f"{HOME}/miniconda3 exists on {shared.name} and was not made by sdops." in outcome.message
     assert outcome.changed == ()
 
 
@@ -181,5 +199,5 @@ def test_the_terms_of_defaults_are_the_persons_to_accept(
     create = f"CONDA_DEFAULT_CHANNELS={served.url}/channels/main conda create -y -n mine -c defaults python"
     host.run(["bash", "-lc", create], user="sdops")
     changed = play.run(host).changed
-    assert changed == (f"{host.name}: Write conda's settings",)
+    assert changed == ("Write conda's settings",)
     assert "defaults" not in host.run(["cat", f"{HOME}/miniconda3/.condarc"]).stdout

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from doubles import env, hub
 from doubles.model_files import NAME, model_files
-from plays import Plays
+from fleets import converge, of_each_release
+from groundwork import account
+from plays import Play
 
 pytestmark = pytest.mark.hosts
 
@@ -23,6 +25,11 @@ LAST = (
     "Write the receipt",
 )
 CARD = "---\nlicense: creativeml-openrail-m\n---\n"
+
+
+@pytest.fixture
+def play(lab, tmp_path):
+    return Play(lab, tmp_path, "runtime")
 
 
 @pytest.fixture(scope="module")
@@ -43,59 +50,53 @@ def owned(host, *paths):
     return host.inside(["stat", "-c", "%U:%G %a", *paths]).stdout.split("\n")[:-1]
 
 
-def test_without_an_account_it_says_which_tag_makes_one(lab, new_host, tmp_path):
-    host = new_host()
-    plays = Plays(lab, tmp_path, host)
-    role = plays.role("runtime")
-    checked = plays.play(role, "--check")
-    assert (checked.rc, checked.changed) == (0, ()), checked.output
-    played = plays.play(role)
-    assert (played.rc, played.failed, played.changed) == (2, ("Refuse to go on without the account",), ())
-    assert "There is no account sdops on" in played.said
-    assert "its tag service_user first" in played.said
+def test_without_an_account_it_says_which_tag_makes_one(play, host):
+    assert play.run(host, check=True).changed == ()
+    refused = play.run(host, ok=False)
+    assert (refused.failed, refused.changed) == (("Refuse to go on without the account",), ())
+    assert "There is no account sdops on" in refused.message
+    assert "its tag service_user first" in refused.message
 
 
-def test_a_missing_environment_is_said_by_role_and_launcher(lab, new_host, tmp_path):
-    host = new_host()
-    env.account(host)
-    plays = Plays(lab, tmp_path, host)
-    played = plays.play(plays.role("runtime"))
-    assert (played.rc, played.failed) == (2, ("Refuse a runtime that does not start",))
-    assert "ansible-playbook ansible/site.yml --tags miniconda,stack_env" in played.said
+def test_a_missing_environment_is_said_by_role_and_launcher(play, host):
+    account(host)
+    refused = play.run(host, ok=False)
+    assert refused.failed == ("Refuse a runtime that does not start",)
+    assert "ansible-playbook ansible/site.yml --tags miniconda,stack_env" in refused.message
     ran, (line,) = launch(host, "version", check=False)
     assert (ran.rc, line["code"]) == (1, "stack-missing")
     # It is no receipt of a runtime that was never seen to run, and the next run does not take it for one.
     assert not (host.root / f"{LIB}/receipt.json"[1:]).exists()
-    assert plays.play(plays.role("runtime")).failed == played.failed
+    assert play.run(host, ok=False).failed == refused.failed
     env.furnish(host, None)
-    played = plays.play(plays.role("runtime"))
-    assert (played.rc, played.changed) == (0, LAST), played.output
+    assert play.run(host).changed == LAST
 
 
-def test_the_runtime_is_installed_and_runs_in_its_environment(lab, new_host, release, tmp_path):
-    host = new_host(release=release)
-    env.account(host)
-    env.furnish(host, None)
-    plays = Plays(lab, tmp_path, host)
-    role = plays.role("runtime")
+@pytest.fixture(scope="module")
+def fleet(lab, tmp_path_factory):
+    play = Play(lab, tmp_path_factory.mktemp("runtime"), "runtime")
+    with of_each_release(lab) as hosts:
+        for host in hosts.values():
+            account(host)
+            env.furnish(host, None)
+        yield converge(play, hosts)
 
-    checked = plays.play(role, "--check", "--diff")
-    assert checked.rc == 0, checked.output
-    assert not host.inside(["find", "/home/sdops/.local"], check=False).stdout
 
-    played = plays.play(role)
-    assert played.rc == 0, played.output
-    assert played.changed == (
-        *["Make the runtime's folders"] * 3,
-        "Copy the runtime",
-        "Write the launcher",
-        *LAST,
-    )
-    again = plays.play(role)
-    assert (again.rc, again.changed) == (0, ()), again.output
-    checked = plays.play(role, "--check", "--diff")
-    assert (checked.rc, checked.changed) == (0, ()), checked.output
+def test_hosts_converge_and_stay(fleet):
+    # Ansible has a folder of its own in the account's home, where it looks at files as the account.
+    assert [line for line in fleet.touched if "/home/sdops/.ansible" not in line] == []
+    for host in fleet.hosts.values():
+        assert fleet.first.on(host).changed == (
+            "Make the runtime's folders",
+            "Copy the runtime",
+            "Write the launcher",
+            *LAST,
+        )
+    fleet.settled()
 
+
+def test_the_runtime_is_installed_and_runs_in_its_environment(provisioned, tmp_path):
+    host = provisioned
     built = subprocess.run(
         [sys.executable, ROOT / "runtime" / "build_pyz.py", tmp_path / "own.pyz"],
         capture_output=True,
@@ -124,12 +125,10 @@ def test_the_runtime_is_installed_and_runs_in_its_environment(lab, new_host, rel
         assert ran.stderr == "a hook says something\nconda says something\n"
 
 
-def test_the_launcher_gives_the_environment_and_nothing_of_the_callers(lab, new_host, tmp_path):
-    host = new_host()
-    env.account(host)
+def test_the_launcher_gives_the_environment_and_nothing_of_the_callers(play, host):
+    account(host)
     env.furnish(host, None)
-    plays = Plays(lab, tmp_path, host)
-    assert plays.play(plays.role("runtime")).rc == 0
+    play.run(host)
 
     # A program in the runtime's place that tells what reaches it.
     host.put(
@@ -149,23 +148,19 @@ def test_the_launcher_gives_the_environment_and_nothing_of_the_callers(lab, new_
 
     # What was changed on the host is mended, and a changed setting arrives.
     env.furnish(host, None, name="env2")
-    mirror = "http://mirror.invalid/it's"
-    played = plays.play(plays.role("runtime"), sdops_hub_endpoint=mirror, sdops_env="env2")
-    assert (played.rc, played.changed) == (
-        0,
-        ("Stop the worker", "Copy the runtime", "Write the launcher", *LAST[1:]),
-    )
+    others = {"sdops_hub_endpoint": "http://mirror.invalid/it's", "sdops_env": "env2"}
+    changed = play.run(host, **others).changed
+    assert changed == ("Stop the worker", "Copy the runtime", "Write the launcher", *LAST[1:])
     _, (said,) = launch(host, "version")
     assert said["digest"]
     host.inside(["chmod", "600", LAUNCHER])
-    played = plays.play(plays.role("runtime"), sdops_hub_endpoint=mirror, sdops_env="env2")
-    assert played.changed == ("Stop the worker", "Write the launcher", LAST[1])
+    assert play.run(host, **others).changed == ("Stop the worker", "Write the launcher", LAST[1])
     assert owned(host, LAUNCHER) == ["sdops:sdops 755"]
     assert json.loads((host.root / f"{LIB}/receipt.json"[1:]).read_text())["env"] == "env2"
     assert "export HF_ENDPOINT='http://mirror.invalid/it'\"'\"'s'\n" in (host.root / LAUNCHER[1:]).read_text()
 
 
-def test_the_model_is_fetched_ahead_and_its_licence_told(lab, new_host, libraries, tmp_path):
+def test_the_model_is_fetched_ahead_and_its_licence_told(lab, play, host, libraries, tmp_path):
     model = tmp_path / "model"
     for path, content in dict(model_files(), **{"README.md": CARD.encode()}).items():
         (model / path).parent.mkdir(parents=True, exist_ok=True)
@@ -175,28 +170,24 @@ def test_the_model_is_fetched_ahead_and_its_licence_told(lab, new_host, librarie
         program = [sys.executable, hub.__file__, "--bind", address, "--port", str(PORT)]
         return [*program, "--model-dir", model]
 
-    host = new_host()
-    env.account(host)
+    account(host)
     env.furnish(host, libraries)
-    plays = Plays(lab, tmp_path, host)
-    role = plays.role("runtime")
     settings = {"runtime_prefetch": True, "sdops_hub_endpoint": "http://198.18.0.1:9"}
-    played = plays.play(role, **settings)
-    assert (played.rc, played.failed) == (2, ("Refuse to go on without the model",)), played.output
-    assert "cannot be reached: the connection was refused" in played.said
+    refused = play.run(host, ok=False, **settings)
+    assert refused.failed == ("Refuse to go on without the model",)
+    assert "cannot be reached: the connection was refused" in refused.message
 
     service = lab.serve(serve, PORT)
     try:
         settings["sdops_hub_endpoint"] = service.url
-        played = plays.play(role, **settings)
-        assert (played.rc, played.changed) == (0, ("Write the launcher", "Download the model")), played.output
-        assert "Licence: CreativeML Open RAIL-M" in played.said
-        assert "https://huggingface.co/spaces/CompVis/stable-diffusion-license" in played.said
-        again = plays.play(role, **settings)
-        assert (again.rc, again.changed) == (0, ()), again.output
+        fetched = play.run(host, **settings)
+        assert fetched.changed == ("Stop the worker", "Write the launcher", LAST[1], "Download the model")
+        assert "Licence: CreativeML Open RAIL-M" in fetched.said
+        assert "https://huggingface.co/spaces/CompVis/stable-diffusion-license" in fetched.said
+        assert play.run(host, **settings).changed == ()
         (snapshot,) = (host.root / "home/sdops/.cache/huggingface/hub").glob("*/snapshots/*")
         licence = str(snapshot / "LICENSE").removeprefix(str(host.root))
-        assert licence in played.said
+        assert licence in fetched.said
         assert host.inside(["cat", licence]).stdout == model_files()["LICENSE"].decode()
         assert owned(host, str(snapshot).removeprefix(str(host.root))) == ["sdops:sdops 755"]
     finally:

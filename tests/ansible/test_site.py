@@ -12,22 +12,18 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from doubles import hub, wheelhouse
 from doubles.conda import mirror
-from hosts.base import RELEASES
-from hosts.fixtures import need_release
+from fleets import Fleet, converge, of_each_release
 from hosts.host import Host
 from hosts.lab import Lab, Service
 from PIL import Image
-from playbook import listing, releases
+from plays import Play
 from sdops_runtime import protocol, stack
-
-from .play import Outcome, Play
 
 pytestmark = pytest.mark.hosts
 
@@ -37,18 +33,6 @@ MODEL = "CompVis/stable-diffusion-v1-4"
 LIBRARIES = "/home/sdops/.conda/envs/env1/lib"
 LAUNCHER = ".local/bin/sdops-runtime"
 LICENCE = "CreativeML Open RAIL-M, as the test has it\n"
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """One host of each release, and what the runs of site.yml did to all of them."""
-
-    hosts: dict[str, Host]
-    untouched_by_check: bool
-    check: Outcome
-    first: Outcome
-    second: Outcome
-    again: Outcome
 
 
 @pytest.fixture(scope="module")
@@ -98,46 +82,31 @@ def play(
 
 @pytest.fixture(scope="module")
 def fleet(lab: Lab, play: Play) -> Iterator[Fleet]:
-    hosts = dict(zip(releases(), lab.hosts(*releases()), strict=True))
-    everyone = tuple(hosts.values())
-    for host in everyone:
-        # The way to the public index; these hosts have a mirror in their own network.
-        (host.root / "etc/pip.conf").unlink()
-    before = [listing(host) for host in everyone]
-    check = play.run(*everyone, check=True)
-    untouched = [listing(host) for host in everyone] == before
-    first = play.run(*everyone)
-    second = play.run(*everyone)
-    again = play.run(*everyone, check=True)
-    yield Fleet(hosts, untouched, check, first, second, again)
-    for host in everyone:
-        lab.remove(host)
+    with of_each_release(lab) as hosts:
+        for host in hosts.values():
+            # The way to the public index; these hosts have a mirror in their own network.
+            (host.root / "etc/pip.conf").unlink()
+        yield converge(play, hosts)
 
 
-@pytest.fixture(params=sorted(RELEASES))
-def host(request: pytest.FixtureRequest, fleet: Fleet) -> Host:
+@pytest.fixture
+def host(provisioned: Host) -> Host:
     """A provisioned host of each release in turn."""
-    need_release(request.param)
-    return fleet.hosts[request.param]
+    return provisioned
 
 
 def test_check_mode_on_fresh_hosts_passes_and_changes_nothing(fleet: Fleet) -> None:
-    assert fleet.check.changed
-    assert fleet.untouched_by_check
+    assert fleet.foretold.changed
+    assert fleet.touched == ()
 
 
 def test_ansible_warns_of_nothing(fleet: Fleet) -> None:
-    for outcome in (fleet.check, fleet.first, fleet.second, fleet.again):
+    for outcome in (fleet.foretold, fleet.first, fleet.second, fleet.after):
         assert "WARNING" not in outcome.text
 
 
-def test_a_second_run_changes_nothing(fleet: Fleet) -> None:
-    assert fleet.first.changed
-    assert fleet.second.changed == ()
-
-
-def test_check_mode_reports_nothing_afterwards(fleet: Fleet) -> None:
-    assert fleet.again.changed == ()
+def test_afterwards_nothing_changes(fleet: Fleet) -> None:
+    fleet.settled()
 
 
 def test_the_licence_is_told_and_lies_beside_the_model(fleet: Fleet, host: Host) -> None:
@@ -202,11 +171,11 @@ def test_the_worker_makes_pictures_and_comes_back_with_its_host(host: Host, phot
     assert found == {event["name"]: event["sha256"] for event in made}
 
 
-def test_teardown_leaves_nothing_of_it(fleet: Fleet, play: Play) -> None:
+def test_teardown_leaves_nothing_of_it(lab: Lab, tmp_path: Path, fleet: Fleet) -> None:
     """Last of all: the hosts are as good as new, but for Debian's packages."""
     hosts = tuple(fleet.hosts.values())
     numbers = [host.inside(["id", "-u", "sdops"]).stdout.strip() for host in hosts]
-    gone = Play(play.lab, play.folder, playbook="teardown.yml", variables={"sdops_teardown_confirmed": True})
+    gone = Play(lab, tmp_path, playbook="teardown.yml", variables={"sdops_teardown_confirmed": True})
     assert gone.run(*hosts).changed
     assert gone.run(*hosts).changed == ()
     for host, number in zip(hosts, numbers, strict=True):

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from plays import ANSIBLE, Play
 
-from .play import program
-
-ANSIBLE = Path(__file__).parents[2] / "ansible"
 ROLES = sorted(path for path in (ANSIBLE / "roles").iterdir() if path.is_dir())
 
 #: Words that begin the names of tasks and are no verbs in the imperative.
@@ -144,15 +140,8 @@ def test_settings_of_an_inventory_win(tmp_path: Path) -> None:
     )
     shown = {"msg": "{{ sdops_stack }} {{ ansible_user }} {{ sdops_user }}"}
     roles = [{"role": "sdops"}]
-    play = {"hosts": "all", "gather_facts": False, "roles": roles, "tasks": [{"debug": shown}]}
-    playbook.write_text(json.dumps([play]))
-    own = {"ANSIBLE_ROLES_PATH": str(ANSIBLE / "roles"), "ANSIBLE_HOME": str(tmp_path)}
-    ran = subprocess.run(
-        [program(), "-i", inventory, playbook],
-        env={**os.environ, **own},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
+    playbook.write_text(
+        json.dumps([{"hosts": "all", "gather_facts": False, "roles": roles, "tasks": [{"debug": shown}]}])
     )
-    assert '"msg": "cu130 debian sdops"' in ran.stdout
+    outcome = Play(None, tmp_path, playbook=str(playbook)).run(words=("-i", inventory))
+    assert outcome.tasks[-1].message == "cu130 debian sdops"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from doubles.conda import mirror
+from fleets import Fleet, converge, of_each_release
+from groundwork import account, conda
 from hosts.host import Host
 from hosts.lab import Lab, Service
+from plays import ANSIBLE, Play
 from sdops_runtime import stack
 
 from . import small_stacks
-from .play import Play, account, conda
 
 pytestmark = pytest.mark.hosts
 
@@ -50,17 +52,32 @@ def environments(host: Host) -> dict[str, str]:
     return found
 
 
-def test_a_host_converges_and_stays(
-    play: Play, new_host: Callable[..., Host], release: str, made: mirror.Mirror, served: Service
-) -> None:
-    host = new_host(release=release, packages=False)
-    assert play.run(host, check=True).changed == ()  # neither account nor conda yet
-    conda(host, made, served)
-    assert f"{host.name}: Create the environment with conda's packages" in play.run(host, check=True).changed
-    assert environments(host) == {}
-    play.run(host)
-    assert play.run(host).changed == ()
-    assert play.run(host, check=True).changed == ()
+@pytest.fixture(scope="module")
+def fleet(
+    lab: Lab,
+    tmp_path_factory: pytest.TempPathFactory,
+    small: dict[str, object],
+    made: mirror.Mirror,
+    served: Service,
+) -> Iterator[Fleet]:
+    play = Play(lab, tmp_path_factory.mktemp("fleet"), "stack_env", variables=small)
+    with of_each_release(lab, packages=False) as hosts:
+        everyone = tuple(hosts.values())
+        assert play.run(*everyone, check=True).changed == ()  # neither account nor conda yet
+        for host in everyone:
+            conda(host, made, served)
+        yield converge(play, hosts)
+
+
+def test_hosts_converge_and_stay(fleet: Fleet) -> None:
+    assert fleet.touched == ()
+    for host in fleet.hosts.values():
+        assert "Create the environment with conda's packages" in fleet.foretold.on(host).changed
+    fleet.settled()
+
+
+def test_the_environment_is_what_the_stack_says(provisioned: Host) -> None:
+    host = provisioned
     assert probes(host) == ["1.0", "1.0"]
     assert host.run(["find", ENVS, "-not", "-user", "sdops"]).stdout == ""
     libraries = f"{ENVS}/env1/lib"
@@ -100,13 +117,13 @@ def test_the_hooks_are_right_under_all_circumstances(
 
 
 @pytest.fixture(scope="module")
-def hooked(lab: Lab) -> Host:
+def hooked(lab: Lab) -> Iterator[Host]:
     """A host with the hooks' scripts."""
-    host = lab.host("for-hooks")
-    files = Path(__file__).parents[2] / "ansible/roles/stack_env/files"
+    host = lab.host()
     for name in ("activate.sh", "deactivate.sh"):
-        host.put(f"/opt/hooks/{name}", (files / name).read_text())
-    return host
+        host.put(f"/opt/hooks/{name}", (ANSIBLE / "roles/stack_env/files" / name).read_text())
+    yield host
+    lab.remove(host)
 
 
 def test_another_stack_is_built_beside_and_takes_the_place_when_it_works(play: Play, ready: Host) -> None:
@@ -122,11 +139,10 @@ def test_another_stack_is_built_beside_and_takes_the_place_when_it_works(play: P
     assert sorted(found.values()) == sorted(["alpha", "beta", found["env1"]])
     assert play.run(ready, sdops_stack="beta").changed == ()
     back = play.run(ready)
-    assert back.changed == (f"{ready.name}: Put the environment in place",)
+    assert back.changed == ("Put the environment in place",)
     assert environments(ready)["env1"] == alpha
-    assert play.run(ready, stack_env_keep_previous=False).changed == (
-        f"{ready.name}: Remove the environment that was used before",
-    )
+    removed = play.run(ready, stack_env_keep_previous=False)
+    assert removed.changed == ("Remove the environment that was used before",)
     assert environments(ready) == {alpha: "alpha", "env1": alpha}
 
 
@@ -150,7 +166,7 @@ def test_a_gpu_that_is_expected_has_to_compute(play: Play, ready: Host) -> None:
     assert "torch does not compute on NVIDIA test GPU (9.0): CUDA error: no kernel image" in foreign.message
     assert "It has kernels for sm_37" in foreign.message
     ready.put("/usr/local/share/fake-torch-gpu.json", '{"capability": [8, 0]}')
-    assert play.run(ready, sdops_expect_gpu=True).changed == (f"{ready.name}: Put the environment in place",)
+    assert play.run(ready, sdops_expect_gpu=True).changed == ("Put the environment in place",)
 
 
 @pytest.mark.parametrize(
@@ -179,11 +195,12 @@ def test_wrong_input_is_refused(play: Play, bare: Host, setting: dict[str, objec
 
 
 @pytest.fixture(scope="module")
-def bare(lab: Lab) -> Host:
+def bare(lab: Lab) -> Iterator[Host]:
     """A host with the account and nothing else."""
-    host = lab.host("for-refusals-of-stack-env")
+    host = lab.host()
     account(host)
-    return host
+    yield host
+    lab.remove(host)
 
 
 @pytest.mark.parametrize(

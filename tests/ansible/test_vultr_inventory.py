@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from doubles.vultr import KEY, Vultr, instance
 from hosts.gpu import install_fake_gpu
 from hosts.host import Host
 from hosts.lab import Lab
-from playbook import ANSIBLE, program
+from plays import ANSIBLE, Play, program
 
 INVENTORY = ANSIBLE / "inventory.vultr.yml"
 
@@ -27,11 +26,9 @@ INSTANCES = [
 ]
 
 
-def environment(api: Vultr, home: Path, key: str = KEY) -> dict[str, str]:
-    """What the inventory plugin finds the double by, and nothing of the person's own settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "VULTR_"))}
-    own = {"VULTR_API_KEY": key, "VULTR_API_ENDPOINT": api.endpoint, "ANSIBLE_HOME": str(home)}
-    return {**kept, **own, "ANSIBLE_NOCOLOR": "1", "no_proxy": "*"}
+def finding(api: Vultr, key: str = KEY) -> dict[str, str]:
+    """What the inventory plugin finds the double by."""
+    return {"VULTR_API_KEY": key, "VULTR_API_ENDPOINT": api.endpoint, "no_proxy": "*"}
 
 
 def ask(api: Vultr, home: Path, *words: str, key: str = KEY, **more: str) -> subprocess.CompletedProcess[str]:
@@ -40,7 +37,7 @@ def ask(api: Vultr, home: Path, *words: str, key: str = KEY, **more: str) -> sub
         [program("ansible-inventory"), "-i", INVENTORY, *words],
         capture_output=True,
         text=True,
-        env={**environment(api, home, key), **more},
+        env=Play(None, home).environment(**finding(api, key), **more),
         timeout=60,
         check=False,
     )
@@ -98,16 +95,12 @@ def test_a_key_that_is_refused_is_said_and_not_shown(tmp_path: Path) -> None:
 
 @pytest.mark.hosts
 def test_the_play_reaches_its_hosts(lab: Lab, host: Host, tmp_path: Path) -> None:
-    (tmp_path / "site.yml").write_text(
-        "- name: Look\n  hosts: gpu\n  gather_facts: false\n  roles: [sdops, preflight]\n"
-    )
-    (tmp_path / "roles").symlink_to(ANSIBLE / "roles")
     reach = {
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={lab.controller.known_hosts}",
         "ansible_ssh_private_key_file": str(lab.controller.key),
         "ansible_control_path_dir": str(lab.folder / "cp"),
     }
-    (tmp_path / "reach.json").write_text(json.dumps(reach))
+    play = Play(lab, tmp_path, "preflight", variables=reach)
     install_fake_gpu(
         host,
         {
@@ -116,10 +109,5 @@ def test_the_play_reaches_its_hosts(lab: Lab, host: Host, tmp_path: Path) -> Non
         },
     )
     with Vultr([instance("gpu1", host.address)], listening=lab.listen()) as api:
-        play = lab.controller.run(
-            [program(), "-i", INVENTORY, tmp_path / "site.yml", "-e", f"@{tmp_path / 'reach.json'}"],
-            env=environment(api, tmp_path),
-            check=False,
-        )
-    assert play.rc == 0, play.stdout + play.stderr
-    assert "gpu1 " in play.stdout.partition("PLAY RECAP")[2]
+        ran = play.run(words=("-i", INVENTORY, "--limit", "gpu"), env=finding(api))
+    assert {task.host for task in ran.tasks} == {"gpu1"}

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 from doubles.conda import mirror
+from hosts.contents import listing
 from hosts.host import Host
 from hosts.lab import Lab, Service
-from playbook import listing
-
-from .play import Play
+from plays import Play
 
 pytestmark = pytest.mark.hosts
 

@@ -80,14 +80,6 @@ def hub_libraries(folder: Path) -> Path:
     return folder / "libraries"
 
 
-def account(host: Host, name: str = "sdops") -> None:
-    """What the role service_user makes, as far as it matters here."""
-    host.inside(["useradd", "--create-home", "--shell", "/bin/bash", name])
-    host.run(["loginctl", "enable-linger", name])
-    uid = host.inside(["id", "-u", name]).stdout.strip()
-    host.run(["systemctl", "start", f"user@{uid}.service"])
-
-
 def furnish(host: Host, libraries: Path | None, name: str = "env1", user: str = "sdops") -> None:
     """Makes the stand-in in the account's home."""
     home = f"/home/{user}"

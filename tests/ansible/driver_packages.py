@@ -1,0 +1,52 @@
+"""Debian packages that stand for parts of NVIDIA's driver: they are empty, and only named like them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from hosts.host import Host
+
+PARTS = ["libnvidia-compute-535", "nvidia-driver-535"]
+
+CONTROL = """\
+Package: {}
+Version: {}
+Architecture: all
+Maintainer: Nobody <nobody@invalid>
+Description: stands for a part of NVIDIA's driver
+"""
+
+
+def package(host: Host, name: str, version: str) -> str:
+    """Builds an empty Debian package on a host and returns its path there."""
+    folder = f"/srv/build/{name}-{version}"
+    host.put(f"{folder}/DEBIAN/control", CONTROL.format(name, version))
+    host.inside(["mkdir", "-p", "/srv/apt"])
+    host.inside(["dpkg-deb", "--build", folder, f"/srv/apt/{name}_{version}_all.deb"])
+    return f"/srv/apt/{name}_{version}_all.deb"
+
+
+def upgrade(host: Host, version: str, *names: str) -> None:
+    """Upgrades a host by apt from a folder that offers these packages, newer, and nothing else."""
+    stanzas = []
+    for name in names:
+        path = package(host, name, version)
+        content = host.root.joinpath(path.lstrip("/")).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        tail = f"Filename: {path.removeprefix('/srv/apt/')}\nSize: {len(content)}\nSHA256: {digest}\n"
+        stanzas.append(CONTROL.format(name, version) + tail)
+    host.put("/srv/apt/Packages", "\n".join(stanzas))
+    host.put("/etc/apt/sources.list.d/driver.list", "deb [trusted=yes] file:/srv/apt ./\n")
+    only = ["-o", "Dir::Etc::sourcelist=/dev/null"]
+    host.inside(["apt-get", *only, "update"])
+    host.inside(["apt-get", *only, "--yes", "dist-upgrade"])
+
+
+def held(host: Host) -> list[str]:
+    """The packages that are held on a host."""
+    return host.inside(["apt-mark", "showhold"]).stdout.split()
+
+
+def noted(host: Host) -> list[str]:
+    """The packages that sdops holds on a host."""
+    return host.inside(["cat", "/var/lib/sdops/held-packages"]).stdout.split()
