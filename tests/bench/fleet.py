@@ -65,14 +65,18 @@ class Taken:
 
 
 class Fleet:
-    """Makes hosts and provisions them. release: which Debian."""
+    """Makes hosts and provisions them. release: which Debian.
 
-    def __init__(self, lab: Lab, folder: Path, release: str) -> None:
-        self.lab, self.folder, self.release = lab, folder, release
+    real_torch: PyPI's torch by pip, with all its weight but for CUDA, in place of conda's, which is a shell.
+    """
+
+    def __init__(self, lab: Lab, folder: Path, release: str, real_torch: bool) -> None:
+        self.lab, self.folder, self.release, self.real_torch = lab, folder, release, real_torch
+        self._lock = LOCKS / (STACK.cpu_lock if real_torch else STACK.lock)
         self._runs = 0
         made = mirror.ready()
         self._conda = made.serve(lab)
-        self._index = self._files(wheelhouse.ready(STACK.lock))
+        self._index = self._files(wheelhouse.ready(self._lock.name))
         (folder / "model").mkdir()
         self._hub = self._serve(hub.__file__, "--model-dir", model_files.write_model(folder / "model"))
         self._installer = f"{self._conda.url}/miniconda/Miniconda3-{mirror.VERSIONS[-1]}-Linux-x86_64.sh"
@@ -84,6 +88,7 @@ class Fleet:
             "sdops_pip_index_url": f"{self._index.url}/simple",
             "sdops_hub_endpoint": self._hub.url,
             "hub_token_value": hub.GOOD,
+            **({"stack_env_torch_by_pip": True, "sdops_expect_gpu": False} if real_torch else {}),
         }
 
     def fresh(self) -> Host:
@@ -106,8 +111,8 @@ class Fleet:
     def by_list(self, host: Host) -> Taken:
         """Types the guide's commands: one login as root, one as the account."""
         pyz, lock = self.folder / "sdops-runtime.pyz", self.folder / "pip.txt"
-        lock.write_bytes((LOCKS / STACK.lock).read_bytes())
-        pins = [_spec(pin) for pin in STACK.conda if pin.name != "python"]
+        lock.write_bytes(self._lock.read_bytes())
+        pins = [] if self.real_torch else [_spec(pin) for pin in STACK.conda if pin.name != "python"]
         values = {
             "packages": PACKAGES,
             "miniconda_url": self._installer,

@@ -42,12 +42,14 @@ conda activate env1
 hooks=$CONDA_PREFIX/etc/conda/activate.d
 mkdir -p $hooks
 echo 'export LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$CONDA_PREFIX/lib/' > $hooks/env_vars.sh
-conda install -y -q --name env1 --override-channels -c pytorch -c conda-forge $conda_packages
+if [ -n "$conda_packages" ]; then
+    conda install -y -q --name env1 --override-channels -c pytorch -c conda-forge $conda_packages
+fi
 conda deactivate
 conda activate env1
-python -c 'import torch; print(torch.version.cuda, torch.cuda.is_available())'
 pip install -q --disable-pip-version-check --require-hashes --no-deps --requirement ~/pip.txt \
     --index-url $index --trusted-host $index_host
+python -c 'import torch; print(torch.version.cuda, torch.cuda.is_available())'
 
 at hub_token
 install -d -m 0700 ~/.cache/huggingface
