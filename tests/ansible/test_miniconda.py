@@ -86,7 +86,7 @@ def test_a_host_converges_and_stays(play: Play, new_host: Callable[..., Host], r
     assert interactive.stdout == f"conda {version}\n"
     owners = host.run(["find", f"{HOME}/miniconda3/", "-not", "-user", "sdops"])
     assert owners.stdout == ""
-    assert host.run(["ls", "-A", f"{HOME}/.cache/sdops"]).stdout == ""
+    assert host.run(["find", HOME, "-name", "Miniconda*"]).stdout == ""
     host.run(["bash", "-lc", "conda create -y -n mine probe && conda activate mine"], user="sdops")
     assert play.run(host).changed == ()
     terms = host.run(
@@ -103,7 +103,7 @@ def test_another_version_takes_the_place_and_environments_stay(
     assert conda_says(host, "--version") == "conda 25.7.0"
     host.run(["bash", "-lc", "conda create -y -n mine probe"], user="sdops")
     changed = play.run(host, **variables(made, served, NEW)).changed
-    assert f"{host.name}: Put this version in place" in changed
+    assert f"{host.name}: Set conda up and put this version in place" in changed
     assert conda_says(host, "--version") == "conda 25.9.1"
     assert "probe" in conda_says(host, "list", "-n", "mine")
     assert host.run(["test", "-e", f"{HOME}/miniconda3/envs/mine/share/probe.txt"]).rc == 0
@@ -181,5 +181,5 @@ def test_the_terms_of_defaults_are_the_persons_to_accept(
     create = f"CONDA_DEFAULT_CHANNELS={served.url}/channels/main conda create -y -n mine -c defaults python"
     host.run(["bash", "-lc", create], user="sdops")
     changed = play.run(host).changed
-    assert changed == (f"{host.name}: Write conda's settings",)
+    assert changed == (f"{host.name}: Set conda up and put this version in place",)
     assert "defaults" not in host.run(["cat", f"{HOME}/miniconda3/.condarc"]).stdout
