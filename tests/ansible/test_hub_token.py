@@ -232,7 +232,7 @@ def test_a_canary_is_nowhere_but_in_its_file(lab, tmp_path, account_host, pipeli
     assert texts_with(plays.home) == []
     host.inside(["journalctl", "--sync"])
     journal = host.inside(["journalctl", "--no-pager", "--output=verbose"]).stdout
-    assert "ansible" in journal
+    assert "BECOME-SUCCESS" in journal
     assert PIECE not in journal
     # All of the host's disk and memory file systems: its own file, and no other, whoever may read it.
     everywhere = ["/home", "/root", "/tmp", "/var", "/etc", "/run", "/dev/shm", "/opt", "/srv", "/usr/local"]
