@@ -6,12 +6,14 @@ VENV := .venv
 GUIDE := .venv-guide
 BIN := $(VENV)/bin
 STACK := PYTHONPATH=runtime $(PYTHON) -m sdops_runtime.stack
+ROUNDS ?= 2
+TORCH ?= shell
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-guide lint fix docs locks bench-start clean
+.PHONY: help demo test test-guide lint fix docs locks bench-start bench-provision clean
 
 help: ## List what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(VENV)/ready ## Make a picture from a real photograph with the demo model
 	@photo=$$($(BIN)/python -c "from importlib.metadata import files; \
@@ -51,6 +53,9 @@ locks: $(VENV)/ready ## Bring the pip locks in line with the manifest; UPGRADE=-
 
 bench-start: $(VENV)/ready ## Time the start of the command line
 	$(BIN)/python tests/bench/start.py
+
+bench-provision: $(VENV)/ready ## Time the provisioning of fresh test hosts against the guide's plain commands; ROUNDS=5 TORCH=real
+	PYTHONPATH=runtime:tests $(BIN)/python -m bench.provision --rounds $(ROUNDS) --torch $(TORCH)
 
 clean: ## Remove the environments and what the tools left
 	rm -rf $(VENV) $(GUIDE) .pytest_cache .mypy_cache .ruff_cache demo-pictures

@@ -101,7 +101,7 @@ def test_the_accounts_shells_have_conda(provisioned: Host) -> None:
     assert interactive.stdout == f"conda {version}\n"
     owners = provisioned.run(["find", f"{HOME}/miniconda3/", "-not", "-user", "sdops"])
     assert owners.stdout == ""
-    assert provisioned.run(["ls", "-A", f"{HOME}/.cache/sdops"]).stdout == ""
+    assert provisioned.run(["find", HOME, "-name", "Miniconda*"]).stdout == ""
     terms = provisioned.run(
         ["bash", "-lc", "conda create -y -n other -c defaults python"], user="sdops", check=False
     )
@@ -122,7 +122,7 @@ def test_another_version_takes_the_place_and_environments_stay(
     assert conda_says(host, "--version") == "conda 25.7.0"
     host.run(["bash", "-lc", "conda create -y -n mine probe"], user="sdops")
     changed = play.run(host, **variables(made, served, NEW)).changed
-    assert "Put this version in place" in changed
+    assert "Set conda up and put this version in place" in changed
     assert conda_says(host, "--version") == "conda 25.9.1"
     assert "probe" in conda_says(host, "list", "-n", "mine")
     assert host.run(["test", "-e", f"{HOME}/miniconda3/envs/mine/share/probe.txt"]).rc == 0
@@ -199,5 +199,5 @@ def test_the_terms_of_defaults_are_the_persons_to_accept(
     create = f"CONDA_DEFAULT_CHANNELS={served.url}/channels/main conda create -y -n mine -c defaults python"
     host.run(["bash", "-lc", create], user="sdops")
     changed = play.run(host).changed
-    assert changed == ("Write conda's settings",)
+    assert changed == ("Set conda up and put this version in place",)
     assert "defaults" not in host.run(["cat", f"{HOME}/miniconda3/.condarc"]).stdout
