@@ -49,9 +49,11 @@ def of_each_release(lab: Lab, *, packages: bool = True) -> Iterator[dict[str, Ho
             base.ready(name)
             releases.append(name)
     hosts = dict(zip(releases, lab.hosts(*releases, packages=packages), strict=True))
-    yield hosts
-    for host in hosts.values():
-        lab.remove(host)
+    try:
+        yield hosts
+    finally:
+        for host in hosts.values():
+            lab.remove(host)
 
 
 def converge(play: Play, hosts: Mapping[str, Host]) -> Fleet:

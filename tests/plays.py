@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,7 @@ class Outcome:
 
     def on(self, host: Host) -> Outcome:
         """What it did on one of its hosts."""
-        return Outcome(
-            self.rc, tuple(task for task in self.tasks if task.host == host.name), self.text, self.seconds
-        )
+        return replace(self, tasks=tuple(task for task in self.tasks if task.host == host.name))
 
     @property
     def changed(self) -> tuple[str, ...]:

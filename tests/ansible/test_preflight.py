@@ -82,16 +82,17 @@ def judged(lab: Lab, play: Play) -> dict[str, Judged]:
 def judge(lab: Lab, play: Play, names: list[str]) -> dict[str, Judged]:
     """Runs preflight on some of the candidates at once."""
     hosts = {name: lab.host(name, disk=CANDIDATES[name].disk, wait=False) for name in names}
-    for name, host in hosts.items():
-        host.wait_up()
-        CANDIDATES[name].prepare(host)
-        play.give(host, **CANDIDATES[name].settings)
-    before = {name: listing(host) for name, host in hosts.items()}
-    outcome = play.run(*hosts.values(), ok=all(not CANDIDATES[name].said for name in names))
-    found = {name: Judged(outcome.on(host), listing(host) == before[name]) for name, host in hosts.items()}
-    for host in hosts.values():
-        lab.remove(host)
-    return found
+    try:
+        for name, host in hosts.items():
+            host.wait_up()
+            CANDIDATES[name].prepare(host)
+            play.give(host, **CANDIDATES[name].settings)
+        before = {name: listing(host) for name, host in hosts.items()}
+        outcome = play.run(*hosts.values(), ok=all(not CANDIDATES[name].said for name in names))
+        return {name: Judged(outcome.on(host), listing(host) == before[name]) for name, host in hosts.items()}
+    finally:
+        for host in hosts.values():
+            lab.remove(host)
 
 
 @pytest.mark.hosts
