@@ -111,8 +111,9 @@ class Outcome:
 class Play:
     """Roles, or a whole playbook of the project's, with variables.
 
-    folder: the test's own; its inventory and what is kept beside that (locks, variables of hosts) lie there,
-    for all plays with that folder. home: the controller's home, where Ansible writes what is its own.
+    lab: where its hosts are. folder: the test's own; its inventory and what is kept beside that (locks,
+    variables of hosts) lie there, for all plays with that folder. home: the controller's home, where Ansible
+    writes what is its own. program, playbook: what argv begins with.
     """
 
     def __init__(
@@ -123,24 +124,24 @@ class Play:
         playbook: str = "",
         variables: Mapping[str, object] | None = None,
     ) -> None:
-        """lab: None for what reaches no host. playbook: of ansible/, by name, instead of roles."""
-        self._lab, self._folder, self._variables = lab, folder, dict(variables or {})
-        self._program = program()
+        """lab: None for what reaches no host. playbook: of ansible/ by name, or a path, instead of roles."""
+        self.lab, self.folder, self.variables = lab, folder, dict(variables or {})
+        self.program = program()
         self._name = "-".join(roles) or Path(playbook).stem
         self.home = folder / "home"
-        self.home.mkdir(exist_ok=True)
-        self._playbook = ANSIBLE / playbook if playbook else folder / f"{self._name}.yml"
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.playbook = ANSIBLE / playbook if playbook else folder / f"{self._name}.yml"
         if not playbook:
             listed = [
                 {"role": "sdops", "tags": ["always"]},
                 *({"role": role, "tags": [role]} for role in roles),
             ]
             play = {"name": "Roles", "hosts": "all", "gather_facts": False, "roles": listed}
-            self._playbook.write_text(json.dumps([play]))
+            self.playbook.write_text(json.dumps([play]))
 
     def give(self, host: Host, **variables: object) -> None:
         """Sets variables of one host, beside the inventory; those of the play come before them."""
-        folder = self._folder / "host_vars"
+        folder = self.folder / "host_vars"
         folder.mkdir(exist_ok=True)
         (folder / f"{host.name}.json").write_text(json.dumps(variables))
 
@@ -148,22 +149,22 @@ class Play:
         self, *hosts: Host, check: bool = False, words: Sequence[Argument] = (), **variables: object
     ) -> list[Argument]:
         """The command that runs it; variables override those of the play. Without hosts, words name them."""
-        argv: list[Argument] = [self._program, self._playbook]
+        argv: list[Argument] = [self.program, self.playbook]
         if hosts:
-            assert self._lab
-            inventory = self._folder / "inventory.ini"
-            shutil.copy(self._lab.inventory(*hosts), inventory)
+            assert self.lab
+            inventory = self.folder / "inventory.ini"
+            shutil.copy(self.lab.inventory(*hosts), inventory)
             argv += ["-i", inventory]
-        given = self._folder / f"{self._name}.variables.json"
+        given = self.folder / f"{self._name}.variables.json"
         given.touch(mode=0o600)
-        given.write_text(json.dumps({**self._variables, **variables}))
+        given.write_text(json.dumps({**self.variables, **variables}))
         return [*argv, "-e", f"@{given}", *(["--check", "--diff"] if check else []), *words]
 
     def environment(self, **more: str) -> dict[str, str]:
         """What it runs under: nothing of the person's own but the PATH."""
         return {
             "HOME": str(self.home),
-            "PATH": f"{self._program.parent}:{os.environ['PATH']}",
+            "PATH": f"{self.program.parent}:{os.environ['PATH']}",
             "LC_ALL": "C.UTF-8",
             "ANSIBLE_HOST_PATTERN_MISMATCH": "error",
             "ANSIBLE_NOCOLOR": "1",
@@ -188,8 +189,8 @@ class Play:
         """
         argv = self.argv(*hosts, check=check, words=words, **variables)
         environment = self.environment(**(env or {}))
-        runner = self._lab.controller.run if self._lab else run
-        ran = runner(argv, timeout=timeout, check=False, env=environment, cwd=self._folder)
+        runner = self.lab.controller.run if self.lab else run
+        ran = runner(argv, timeout=timeout, check=False, env=environment, cwd=self.folder)
         told = environment["ANSIBLE_STDOUT_CALLBACK"] == JSON
         outcome = Outcome(ran.rc, _tasks(ran) if told else (), ran.stdout + ran.stderr, ran.seconds)
         failures = [f"{task.host}: {task.name}: {task.message}" for task in outcome.tasks if task.failed]
