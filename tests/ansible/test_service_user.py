@@ -173,11 +173,22 @@ def test_hardening_forbids_passwords_and_cuts_nobody_off(alone: Play, lab: Lab, 
     assert [main_process(host) for host in hosts] == main
     assert alone.run(*hosts, **NO_GPU, service_user_harden_ssh=True).changed == ()
 
+    # As a run leaves it that ends between the two.
+    for host in hosts:
+        host.inside(["touch", "/etc/ssh/sshd_config.d/01-sdops.conf"])
+    resumed = alone.run(*hosts, **NO_GPU, service_user_harden_ssh=True)
+    assert [resumed.on(host).changed for host in hosts] == [done] * len(hosts)
+    assert alone.run(*hosts, **NO_GPU, service_user_harden_ssh=True).changed == ()
+
     softened = alone.run(*hosts, **NO_GPU)
     for host in hosts:
-        undone = ("Leave logins by password as the system has them", "Make sshd read its settings")
-        assert softened.on(host).changed == undone
+        assert softened.on(host).changed == (
+            "Leave logins by password as the system has them",
+            "Make sshd read its settings",
+            "Remove settings that say nothing any more",
+        )
         assert sshd(host)["passwordauthentication"] == "yes"
+    assert alone.run(*hosts, **NO_GPU).changed == ()
 
 
 def test_hardening_that_would_lock_root_out_is_refused(alone: Play, lab: Lab, fleet: Fleet) -> None:
