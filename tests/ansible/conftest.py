@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 
 import pytest
+from doubles import env, hub, model_files, package_index, wheelhouse
 from doubles.conda import mirror
 from fleets import Fleet
 from groundwork import conda
@@ -14,6 +16,7 @@ from hosts.fixtures import need_release
 from hosts.host import Host
 from hosts.lab import Lab, Service
 from hosts.machine import UnavailableError
+from sdops_runtime import stack
 
 from . import small_stacks
 
@@ -55,6 +58,43 @@ def small(stacks: small_stacks.Stacks, served: Service, index: Service) -> dict[
         "sdops_conda_channel_alias": f"{served.url}/channels",
         "sdops_pip_index_url": f"{index.url}/simple",
         "__stack_env_sources": str(stacks.folder),
+    }
+
+
+@pytest.fixture(scope="session")
+def small_site(
+    lab: Lab,
+    tmp_path_factory: pytest.TempPathFactory,
+    made: mirror.Mirror,
+    served: Service,
+    stacks: small_stacks.Stacks,
+) -> dict[str, object]:
+    """Variables for the whole of site.yml that takes seconds: a small stack, with the hub's real libraries.
+
+    The hub's double has a gated model of a few kilobytes.
+    """
+    folder = tmp_path_factory.mktemp("site")
+    wheels = folder / "wheels"
+    shutil.copytree(wheelhouse.ready(stack.load("guide").lock), wheels)
+    stand_ins = {name: text for name, text in env.FAKES.items() if name != "torch"}
+    wheel = package_index.make_wheel(wheels, "stand-ins", "1", stand_ins)
+    package_index.write(wheels)
+    serve = [sys.executable, "-I", "-m", "http.server", "--directory", wheels, "--bind"]
+    index = lab.serve(lambda address: [*serve, address, "8080"], 8080)
+    lock = env.hub_lock() + package_index.lock(wheel)
+    sources = small_stacks.in_place_of_guide(stacks, folder / "sources", lock)
+    model = model_files.write_model(folder / "model")
+    program = [sys.executable, hub.__file__, "--port", "8080", "--model-dir", model, "--gated", "--bind"]
+    endpoint = lab.serve(lambda address: [*program, address], 8080)
+    version = mirror.VERSIONS[1]
+    return {
+        "sdops_conda_channel_alias": f"{served.url}/channels",
+        "sdops_pip_index_url": f"{index.url}/simple",
+        "sdops_hub_endpoint": endpoint.url,
+        "miniconda_base_url": f"{served.url}/miniconda",
+        "miniconda_version": version,
+        "miniconda_sha256": made.installers[version],
+        "__stack_env_sources": str(sources),
     }
 
 

@@ -53,3 +53,16 @@ def write(folder: Path) -> Stacks:
     (sources / "stack.json").write_text(json.dumps({"default": "alpha", "stacks": stacks}))
     package_index.write(index)
     return Stacks(sources, index)
+
+
+def in_place_of_guide(stacks: Stacks, folder: Path, lock: str) -> Path:
+    """What the roles are to read for alpha under the guide's name, with another lock for pip.
+
+    For the whole of site.yml: preflight knows the project's own manifest only.
+    """
+    manifest = json.loads((stacks.folder / "stack.json").read_text())
+    alpha = {**manifest["stacks"]["alpha"], "pip": {"lock": "guide.txt", "cpu_lock": "guide.txt", "pins": []}}
+    (folder / "locks").mkdir(parents=True)
+    (folder / "locks/guide.txt").write_text(lock)
+    (folder / "stack.json").write_text(json.dumps({"default": "guide", "stacks": {"guide": alpha}}))
+    return folder

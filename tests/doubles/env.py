@@ -67,12 +67,17 @@ FAKES = {
 }
 
 
-def hub_libraries(folder: Path) -> Path:
-    """Installs the hub's libraries into a folder, from the guide's lock, checked against its hashes."""
+def hub_lock() -> str:
+    """The part of the guide's lock that is the hub's libraries."""
     blocks = re.split(r"\n(?=\S)", LOCK.read_text())
     wanted = [block for block in blocks if re.split("==", block)[0].lower() in HUB]
     assert len(wanted) == len(HUB), wanted
-    (folder / "requirements.txt").write_text("\n".join(wanted) + "\n")
+    return "\n".join(wanted) + "\n"
+
+
+def hub_libraries(folder: Path) -> Path:
+    """Installs the hub's libraries into a folder, from the guide's lock, checked against its hashes."""
+    (folder / "requirements.txt").write_text(hub_lock())
     place = ["--target", folder / "libraries", "--python-version", "3.9", "--only-binary", ":all:"]
     platforms = ["--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_17_x86_64"]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]

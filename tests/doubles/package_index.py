@@ -8,15 +8,18 @@ pip's simple index (https://peps.python.org/pep-0503/).
 import hashlib
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Optional
 
 
-def make_wheel(folder: Path, name: str, version: str) -> Path:
-    """Writes a wheel that has nothing but a module which knows its version, and returns its path."""
+def make_wheel(folder: Path, name: str, version: str, modules: Optional[Mapping[str, str]] = None) -> Path:
+    """Writes a wheel of these modules, or of one that knows its version and no more; returns its path."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
+    texts = {module: f"version = {version!r}\n"} if modules is None else modules
     files = {
-        f"{module}.py": f"version = {version!r}\n",
+        **{f"{name}.py": text for name, text in texts.items()},
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: sdops\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
