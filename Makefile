@@ -10,7 +10,7 @@ ROUNDS ?= 2
 TORCH ?= shell
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-guide lint fix docs locks bench-start bench-provision clean
+.PHONY: help demo test test-guide test-slow lint fix docs locks bench-start bench-provision clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,6 +31,9 @@ test-guide:
 	@echo "SKIPPED: the tests under the guide's libraries: no Python of the guide's version was found."
 	@echo "         Install one (pyenv install, or your system's package) or name it: make test GUIDE_PYTHON=…"
 endif
+
+test-slow: $(VENV)/ready ## Run the tests that are too slow for every commit
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/ready ## Check style, types, the oldest Python, the shell scripts and the playbooks
 	$(BIN)/ruff check

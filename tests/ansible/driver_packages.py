@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from hosts.gpu import install_fake_gpu
 from hosts.host import Host
 
 PARTS = ["libnvidia-compute-535", "nvidia-driver-535"]
@@ -50,3 +51,13 @@ def held(host: Host) -> list[str]:
 def noted(host: Host) -> list[str]:
     """The packages that sdops holds on a host."""
     return host.inside(["cat", "/var/lib/sdops/held-packages"]).stdout.split()
+
+
+def install(host: Host) -> None:
+    """A driver that runs an A100: its packages, nvidia-smi, and the GPU that the look-alike torch sees."""
+    version = "535.129.03"
+    host.inside(["dpkg", "--install", *(package(host, name, version) for name in PARTS)])
+    host.inside(["rm", "-r", "/srv/apt", "/srv/build"])
+    heading = f"Driver Version: {version}  CUDA Version: 12.2\n"
+    install_fake_gpu(host, {"": heading, "*": "A100, 10240, 8.0\n"})
+    host.put("/usr/local/share/fake-torch-gpu.json", '{"capability": [8, 0]}')

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .cell import Cell
 from .command import Argument, Completed, run
 from .enclosure import Enclosure
 
@@ -67,6 +68,10 @@ class Controller:
     def popen(self, argv: Sequence[Argument], **options: Any) -> subprocess.Popen[bytes]:
         """Starts argv, with the options of subprocess.Popen; it ends with the lab at the latest."""
         return self._enclosure.popen(argv, **options)
+
+    def new_cell(self) -> Cell:
+        """A cell for popen, in which all that a command starts can be ended at once."""
+        return self._enclosure.new_cell("run")
 
     def enter_argv(self) -> list[str]:
         """The command that enters the controller's network, for a person's own terminal."""
