@@ -1,0 +1,21 @@
+"""The commands that mend a host, ready to be typed. No I/O here."""
+
+import shlex
+
+from sdops.facts.host import HostFacts
+
+
+def playbook(facts: HostFacts, *tags: str) -> tuple[str, ...]:
+    """The playbook's command for this host and these tags; none where no playbook can reach it."""
+    words = facts.wanted.playbook
+    if not words:
+        return ()
+    return (shlex.join([*words, "--tags", ",".join(tags)] if tags else words),)
+
+
+def there(facts: HostFacts, command: str, *, as_account: bool = False) -> str:
+    """A shell command as it is typed on this side to run on the host."""
+    if facts.host == "local":
+        return command
+    login = facts.wanted.user if as_account else facts.wanted.login
+    return shlex.join(["ssh", f"{login}@{facts.wanted.address or facts.host}", command])

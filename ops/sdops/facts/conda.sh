@@ -1,0 +1,1 @@
+# Where conda is, its version, channels and terms of service.

@@ -1,0 +1,1 @@
+# What the kernel and libcuda say of the driver, beside nvidia-smi.

@@ -1,0 +1,1 @@
+# Whether the model hub can be reached from the host.

@@ -1,0 +1,1 @@
+# What nvidia-smi says: the driver and the GPUs, or its error.

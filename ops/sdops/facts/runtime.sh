@@ -1,0 +1,1 @@
+# The deployed runtime, its service and its queue.

@@ -1,0 +1,1 @@
+# Release, kernel, libc, clock, memory, disk and what waits for a reboot.

@@ -1,0 +1,3 @@
+"""Facts that trigger the checks of the topic ``driver``, one by one."""
+
+CASES = {}

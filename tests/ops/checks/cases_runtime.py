@@ -1,0 +1,3 @@
+"""Facts that trigger the checks of the topic ``runtime``, one by one."""
+
+CASES = {}
