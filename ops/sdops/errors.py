@@ -14,6 +14,7 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1
     USAGE = 2
+    UNEXAMINED = 3
     INTERRUPTED = 130
 
 
@@ -23,6 +24,9 @@ CODES: dict[str, Code] = {
     "input-missing": Code("no input image was named", usage=True),
     "prompts-unreadable": Code("the file of prompts cannot be read or holds none", usage=True),
     "interrupted": Code("the person stopped it"),
+    "check-unknown": Code("no check and no topic has that name", usage=True),
+    "facts-unreadable": Code("the file of stored facts cannot be read", usage=True),
+    "output-unreadable": Code("the pasted output of nvidia-smi cannot be read", usage=True),
     "host-unknown": Code("no such host is known", usage=True),
 }
 

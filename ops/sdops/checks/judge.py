@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from sdops.checks.finding import Check, Finding, Result, Severity, Status
 from sdops.checks.registry import CHECKS
-from sdops.facts.host import HostFacts
+from sdops.facts.host import NOT_ASKED, HostFacts
 from sdops.facts.unknown import Unknown
 
 
@@ -15,7 +15,8 @@ def judge(
 
     A check that needs one which did not pass is skipped because of it: one
     cause, one error. An error of a check in ``ignore`` counts as a warning, and
-    still stands in the way of those that need it.
+    still stands in the way of those that need it. A check that would have to
+    judge by what nobody asked for has no result.
     """
     done: dict[str, Result] = {}
     topics: dict[str, str] = {}
@@ -23,6 +24,8 @@ def judge(
         topics[check.id] = check.topic
         cause = _hindrance(check, done, topics)
         result = Result(check.id, Status.SKIPPED, because=cause) if cause else _ask(check, facts)
+        if result.status is Status.UNKNOWN and result.because == NOT_ASKED.reason:
+            continue
         if result.status is Status.ERROR and check.id in ignore:
             result = Result(check.id, Status.WARNING, result.finding, ignored=True)
         done[check.id] = result

@@ -17,7 +17,8 @@ from sdops.facts.token import Token
 from sdops.facts.unknown import Unknown
 from sdops.facts.wanted import Wanted
 
-_NOT_ASKED = Unknown("not asked for")
+#: In the place of what was left out on purpose; nothing is judged by it.
+NOT_ASKED = Unknown("not asked for")
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,14 @@ class HostFacts:
     host: str
     wanted: Wanted = field(default_factory=Wanted)
     reach: Reach = field(default_factory=Reach)
-    controller: Controller | Unknown = _NOT_ASKED
-    system: System | Unknown = _NOT_ASKED
-    nvidia: Nvidia | Unknown = _NOT_ASKED
-    driver: Driver | Unknown = _NOT_ASKED
-    conda: Conda | Unknown = _NOT_ASKED
-    env: Env | Unknown = _NOT_ASKED
-    kernel: Kernel | Unknown = _NOT_ASKED
-    token: Token | Unknown = _NOT_ASKED
-    hub: Hub | Unknown = _NOT_ASKED
-    cache: Cache | Unknown = _NOT_ASKED
-    runtime: Runtime | Unknown = _NOT_ASKED
+    controller: Controller | Unknown = NOT_ASKED
+    system: System | Unknown = NOT_ASKED
+    nvidia: Nvidia | Unknown = NOT_ASKED
+    driver: Driver | Unknown = NOT_ASKED
+    conda: Conda | Unknown = NOT_ASKED
+    env: Env | Unknown = NOT_ASKED
+    kernel: Kernel | Unknown = NOT_ASKED
+    token: Token | Unknown = NOT_ASKED
+    hub: Hub | Unknown = NOT_ASKED
+    cache: Cache | Unknown = NOT_ASKED
+    runtime: Runtime | Unknown = NOT_ASKED

@@ -10,6 +10,8 @@ class Reach:
     error: the code of the SdopsError that ended it, "" for none; message and
     hint: its words. whole: whether all that was asked for was answered before
     the connection ended. noise: what the host printed before the first answer.
+    started, answered: this side's clock, in seconds of the epoch, when the
+    questions were sent and when the first answer came; 0 where neither was.
     """
 
     error: str = ""
@@ -17,3 +19,5 @@ class Reach:
     hint: str = ""
     whole: bool = True
     noise: str = ""
+    started: float = 0.0
+    answered: float = 0.0

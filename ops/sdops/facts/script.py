@@ -85,6 +85,7 @@ def variables(wanted: Wanted) -> dict[str, str]:
         "revision": wanted.revision,
         "hub": wanted.hub,
         "expect_gpu": "yes" if wanted.expect_gpu else "",
+        "python": wanted.python,
     }
 
 

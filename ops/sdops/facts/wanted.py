@@ -13,7 +13,8 @@ class Wanted:
     begin every command which mends this host (as in ``ansible-playbook -i
     inventory.ini ansible/site.yml -l gpu1``); empty where no playbook can
     reach it: this machine, or a pasted output. digest: SHA-256 of the runtime
-    that this side would deploy; protocol: its number.
+    that this side would deploy; protocol: its number. python: the Python that
+    makes the pictures, where it is not the environment's: this machine's own.
     """
 
     user: str = "sdops"
@@ -30,3 +31,4 @@ class Wanted:
     playbook: tuple[str, ...] = ()
     digest: str = ""
     protocol: int = 0
+    python: str = ""
