@@ -10,7 +10,7 @@ ROUNDS ?= 2
 TORCH ?= shell
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-guide test-slow lint fix docs locks bench-start bench-provision clean
+.PHONY: help demo test test-guide test-slow lint fix docs locks bench-start bench-provision bench-doctor clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -59,6 +59,9 @@ bench-start: $(VENV)/ready ## Time the start of the command line
 
 bench-provision: $(VENV)/ready ## Time the provisioning of fresh test hosts against the guide's plain commands; ROUNDS=5 TORCH=real
 	PYTHONPATH=runtime:tests $(BIN)/python -m bench.provision --rounds $(ROUNDS) --torch $(TORCH)
+
+bench-doctor: $(VENV)/ready ## Time doctor for many (simulated) hosts against one
+	PYTHONPATH=ops:runtime $(BIN)/python tests/bench/doctor.py
 
 clean: ## Remove the environments and what the tools left
 	rm -rf $(VENV) $(GUIDE) .pytest_cache .mypy_cache .ruff_cache demo-pictures

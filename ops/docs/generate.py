@@ -1,4 +1,4 @@
-"""Writes the generated parts of the README and the picture in it; ``--check`` only compares the parts.
+"""Writes the generated parts of the README, the picture in it and the page of checks; ``--check`` compares.
 
 A part stands between ``<!-- generated:NAME -->`` and ``<!-- /generated -->``.
 The picture is what the real command left on a real (pseudo) terminal.
@@ -6,6 +6,7 @@ The picture is what the real command left on a real (pseudo) terminal.
 
 import argparse
 import io
+import itertools
 import os
 import pty
 import re
@@ -17,11 +18,13 @@ import time
 from importlib.metadata import files
 from pathlib import Path
 
+from sdops.checks.registry import CHECKS
 from sdops.errors import ALL_CODES, exit_code
 from sdops_runtime import stack
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+CHECKS_PAGE = Path(__file__).parent / "checks.md"
 PICTURE = Path(__file__).parent / "run.svg"
 COLUMNS, LINES = 92, 14
 
@@ -111,6 +114,25 @@ def render(text: str) -> str:
     return PART.sub(lambda found: found[1] + PARTS[found[2]]() + found[3], text)
 
 
+def checks_page() -> str:
+    """The page of doctor's checks: what each means, and what to do about it."""
+    parts = [
+        "# What `sdops doctor` checks\n",
+        "Written by `make docs` from the checks themselves. A check that needs another one is skipped where\n"
+        "that did not pass: the first error is the one to mend first.\n",
+    ]
+    for topic, checks in itertools.groupby(CHECKS, key=lambda one: one.topic):
+        parts.append(f"## {topic}\n")
+        for one in checks:
+            needs = f" Needs {', '.join(f'`{need}`' for need in one.needs)}." if one.needs else ""
+            parts.append(
+                f"### {one.id}\n\n*{one.severity.value.capitalize()}.* All is well: {one.title}.{needs}\n"
+            )
+            parts.append(f"**Cause.** {' '.join(one.cause.split())}\n")
+            parts.append(f"**Remedy.** {' '.join(one.remedy.split())}\n")
+    return "\n".join(parts)
+
+
 def record(command: list[str], shown: str) -> str:
     """Runs ``command`` on a pseudo terminal and returns its last screen as SVG, under ``$ shown``."""
     import pyte
@@ -160,10 +182,11 @@ def main() -> None:
     text = README.read_text()
     fresh = render(text)
     if asked.check:
-        if fresh != text:
-            raise SystemExit("README.md is out of date: run make docs")
+        if fresh != text or CHECKS_PAGE.read_text() != checks_page():
+            raise SystemExit("README.md or ops/docs/checks.md is out of date: run make docs")
         return
     README.write_text(fresh)
+    CHECKS_PAGE.write_text(checks_page())
     if asked.no_picture:
         return
     photo = next(file for file in files("matplotlib") or [] if file.name == "grace_hopper.jpg").locate()

@@ -23,6 +23,11 @@ def test_generated_parts_are_up_to_date():
     assert generator().render(README) == README, "run make docs"
 
 
+def test_the_page_of_checks_is_up_to_date():
+    made = generator()
+    assert made.checks_page() == made.CHECKS_PAGE.read_text(), "run make docs"
+
+
 @pytest.mark.parametrize(
     "command", [command.name or command.callback.__name__ for command in app.registered_commands]
 )

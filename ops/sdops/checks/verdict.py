@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sdops.checks.finding import Check, Result, Status
+from sdops.checks.judge import judge
 from sdops.checks.registry import CHECKS
 from sdops.errors import Exit, SdopsError
 from sdops.facts.host import HostFacts
@@ -14,7 +15,7 @@ REACH = "reach"
 
 @dataclass(frozen=True)
 class Judged:
-    """A host's facts and what was judged by them."""
+    """A host's facts and what was judged by them; results: those that are to be shown."""
 
     facts: HostFacts
     results: tuple[Result, ...]
@@ -27,6 +28,27 @@ class Judged:
     def having(self, *statuses: Status) -> tuple[Result, ...]:
         """The results with one of these statuses."""
         return tuple(one for one in self.results if one.status in statuses)
+
+
+def judge_all(
+    hosts: Sequence[HostFacts], ignore: Collection[str], only: Collection[str]
+) -> tuple[Judged, ...]:
+    """Every host by every check. only: the ids whose results are kept; empty for all.
+
+    Those left out are judged all the same, since others may need them; that a
+    host was not reached is always kept.
+    """
+    return tuple(
+        Judged(
+            facts,
+            tuple(
+                one
+                for one in judge(facts, ignore=ignore)
+                if not only or one.check in only or (one.finding and _topic(one.check) == REACH)
+            ),
+        )
+        for facts in hosts
+    )
 
 
 def exit_code(hosts: Sequence[Judged], strict: bool) -> Exit:

@@ -1,7 +1,7 @@
 """How doctor's results are shown: a few lines a host, or one JSON document."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
@@ -17,11 +17,9 @@ from sdops.errors import Exit
 from sdops.facts.data import to_data
 from sdops.facts.host import HostFacts
 from sdops.facts.nvidia import Nvidia
+from sdops.facts.stored import FORMAT, PASTED
 from sdops.facts.system import System
 from sdops.report.terminal import messages, plain, results
-
-#: Number of the form of stored facts.
-FORMAT = 1
 
 STYLES = {Status.ERROR: "bold red", Status.WARNING: "yellow"}
 
@@ -37,10 +35,10 @@ def waiting(hosts: int, quiet: bool) -> Iterator[None]:
         yield
 
 
-def render(hosts: Sequence[Judged], shown: Collection[str], strict: bool, as_json: bool) -> None:
-    """Prints what is wrong, host by host, and what to type. shown: the ids of the checks to be shown."""
+def render(hosts: Sequence[Judged], strict: bool, as_json: bool) -> None:
+    """Prints what is wrong, host by host, and what to type."""
     if as_json:
-        print(json.dumps(as_data(hosts, shown, strict), ensure_ascii=False))  # noqa: T201
+        print(json.dumps(as_data(hosts, strict), ensure_ascii=False))  # noqa: T201
         return
     console = results()
     for number, host in enumerate(hosts):
@@ -52,7 +50,7 @@ def render(hosts: Sequence[Judged], shown: Collection[str], strict: bool, as_jso
         console.print(_summary(hosts))
 
 
-def as_data(hosts: Sequence[Judged], shown: Collection[str], strict: bool) -> dict[str, Any]:
+def as_data(hosts: Sequence[Judged], strict: bool) -> dict[str, Any]:
     """The document of ``--json``; ``ok`` is true when the exit code is 0."""
     return {
         "ok": exit_code(hosts, strict) is Exit.OK,
@@ -60,7 +58,7 @@ def as_data(hosts: Sequence[Judged], shown: Collection[str], strict: bool) -> di
             {
                 "host": host.facts.host,
                 "examined": host.examined,
-                "results": [result_data(one) for one in host.results if one.check in shown],
+                "results": [result_data(one) for one in host.results],
             }
             for host in hosts
         ],
@@ -154,7 +152,7 @@ def _heading(facts: HostFacts) -> Text:
         parts.append(facts.system.release)
     if isinstance(facts.nvidia, Nvidia):
         parts += facts.nvidia.summary
-    if facts.host != "nvidia-smi":
+    if facts.host != PASTED:
         parts.append(f"stack {facts.wanted.stack}")
     return Text(facts.host, style="bold").append(": ", style="not bold").append(plain(", ".join(parts)))
 
