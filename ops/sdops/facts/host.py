@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from sdops.facts.access import Access
 from sdops.facts.cache import Cache
 from sdops.facts.conda import Conda
 from sdops.facts.controller import Controller
@@ -37,5 +38,6 @@ class HostFacts:
     kernel: Kernel | Unknown = NOT_ASKED
     token: Token | Unknown = NOT_ASKED
     hub: Hub | Unknown = NOT_ASKED
+    access: Access | Unknown = NOT_ASKED
     cache: Cache | Unknown = NOT_ASKED
     runtime: Runtime | Unknown = NOT_ASKED

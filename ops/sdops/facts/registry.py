@@ -1,6 +1,6 @@
 """Every probe, in the order in which a host is asked: what may hang comes last, and takes nothing with it."""
 
-from sdops.facts import cache, conda, driver, env, hub, kernel, nvidia, runtime, system, token
+from sdops.facts import access, cache, conda, driver, env, hub, kernel, nvidia, runtime, system, token
 from sdops.facts.probe import Probe
 
 PROBES: tuple[Probe, ...] = (
@@ -13,5 +13,6 @@ PROBES: tuple[Probe, ...] = (
     driver.PROBE,
     hub.PROBE,
     nvidia.PROBE,
+    access.PROBE,
     kernel.PROBE,
 )

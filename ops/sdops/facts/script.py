@@ -42,6 +42,49 @@ as_account() {
         return 126
     fi
 }
+# hub_places: sets hf_home, hf_cache and hf_token as the hub's libraries find them in the account's worker, or
+# in this environment if it is the account's own; hf_variable: the name of one that holds a token itself.
+hub_places() {
+    hf_own= hf_cache= hf_token= hf_variable= hf_xdg= worker= IFS='
+'
+    hf_wanted='s/^\\(HF_TOKEN\\)=..*/token=\\1/p
+s/^\\(HUGGING_FACE_HUB_TOKEN\\)=..*/token=\\1/p
+/^HF_TOKEN_PATH=./p
+/^HF_HOME=./p
+/^HF_HUB_CACHE=./p
+/^HUGGINGFACE_HUB_CACHE=./p
+/^XDG_CACHE_HOME=./p'
+    hf_unit=user.slice/user-$id.slice/user@$id.service
+    for hf_line in "" /systemd; do
+        hf_line=/sys/fs/cgroup$hf_line/$hf_unit/app.slice/sdops-runtime.service/cgroup.procs
+        [ -r "$hf_line" ] && read -r worker <"$hf_line" && break
+    done
+    if [ -n "$worker" ]; then
+        hf_line=$(tr '\\n\\0' ' \\n' 2>/dev/null <"/proc/$worker/environ" | sed -n "$hf_wanted")
+    elif [ "$(id -u)" = "$id" ]; then
+        hf_line=$(env | sed -n "$hf_wanted")
+    else
+        hf_line=
+    fi
+    set -f
+    for hf_line in $hf_line; do
+        hf_value=${hf_line#*=}
+        case $hf_value in "~" | "~/"*) hf_value=$home${hf_value#"~"} ;; esac
+        case $hf_line in
+        token=*) hf_variable=${hf_line#*=} ;;
+        HF_TOKEN_PATH=*) hf_token=$hf_value ;;
+        HF_HOME=*) hf_own=$hf_value ;;
+        HF_HUB_CACHE=*) hf_cache=$hf_value ;;
+        HUGGINGFACE_HUB_CACHE=*) hf_cache=${hf_cache:-$hf_value} ;;
+        XDG_CACHE_HOME=*) hf_xdg=$hf_value ;;
+        esac
+    done
+    set +f
+    unset IFS
+    hf_home=${hf_own:-${hf_xdg:-$home/.cache}/huggingface}
+    hf_cache=${hf_cache:-$hf_home/hub}
+    hf_token=${hf_token:-$hf_home/token}
+}
 """
 
 HEAD = """

@@ -54,9 +54,13 @@ def broken(name: str, what: str, remedy: str) -> SdopsError:
 
 def read_index(path: Path, name: str, remedy: str) -> dict[str, str]:
     """The parts that the model_index.json at ``path`` names: part -> class. Raises model-broken."""
-    data = _read_json(path, name, remedy)
+    return named_parts(_read_json(path, name, remedy), name, remedy)
+
+
+def named_parts(index: Mapping[str, Any], name: str, remedy: str) -> dict[str, str]:
+    """The parts that the content of a model_index.json names: part -> class. Raises model-broken."""
     found: dict[str, str] = {}
-    for part, entry in data.items():
+    for part, entry in index.items():
         # [null, null] stands for an optional part that this model goes without (its safety checker).
         if isinstance(entry, list) and len(entry) == 2 and all(isinstance(word, str) for word in entry):
             if not re.fullmatch(r"\w+", part):
