@@ -23,12 +23,17 @@ _TELLING = ("torch", "diffusers", "transformers")
 
 @dataclass(frozen=True)
 class Pin:
-    """A package and the version of it, with the reason. build: of conda packages, a pattern."""
+    """A package and the version of it, with the reason.
+
+    build: of conda packages, a pattern. breaks: the first version that is
+    known not to work in this stack, where that is known.
+    """
 
     name: str
     version: str
     why: str
     build: str = ""
+    breaks: str = ""
 
 
 @dataclass(frozen=True)

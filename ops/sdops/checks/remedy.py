@@ -19,3 +19,12 @@ def there(facts: HostFacts, command: str, *, as_account: bool = False) -> str:
         return command
     login = facts.wanted.user if as_account else facts.wanted.login
     return shlex.join(["ssh", f"{login}@{facts.wanted.address or facts.host}", command])
+
+
+def rebuild(facts: HostFacts) -> tuple[str, ...]:
+    """Has the environment built anew: without its receipt the playbook takes it for unfinished."""
+    words = playbook(facts, "stack_env")
+    if not words:
+        return ()
+    receipt = f"~/.conda/envs/{facts.wanted.env}/.sdops.json"
+    return (there(facts, f"rm -f {receipt}", as_account=True), *words)
