@@ -136,9 +136,8 @@ FAULTS = {
     "worker-dead": f"systemctl --user -M sdops@ stop {UNIT}",
     "worker-disabled": f"systemctl --user -M sdops@ disable {UNIT}",
     "worker-loop": (
-        f"systemctl --user -M sdops@ stop {UNIT}; chmod 0 {HOME}/.local/share/sdops\n"
-        f"for n in 1 2 3 4 5 6; do systemctl --user -M sdops@ start {UNIT}; done\n"
-        f"chmod 700 {HOME}/.local/share/sdops"
+        f"systemctl --user -M sdops@ stop {UNIT}; cd {HOME}/.local/share\n"
+        f"mv sdops aside; touch sdops; systemctl --user -M sdops@ start {UNIT}; rm sdops; mv aside sdops"
     ),
     "model-partial": (
         f"cd {HOME}/.cache/huggingface/hub/models--*/snapshots/*/unet && rm diffusion_pytorch_model.bin"

@@ -52,7 +52,7 @@ else
     say queue none
 fi
 # shellcheck disable=SC2016
-as_account sh -c '
+said=$(as_account sh -c '
 if [ -S "$XDG_RUNTIME_DIR/systemd/private" ]; then
     systemctl --user show sdops-runtime.service --property LoadState,ActiveState,SubState,Result,NRestarts,MainPID,StatusText,UnitFileState 2>&1 |
         sed "s/^/service=/"
@@ -74,7 +74,15 @@ except sqlite3.Error as error:
     print(\"queue_read=%s\" % error)
 " "$1" "$how" && exit 0
 done
-' - "$queue/queue.sqlite" "${python:-/nonexistent}" 2>&1
+' - "$queue/queue.sqlite" "${python:-/nonexistent}" 2>&1)
+printf '%s\n' "$said"
+# A worker that ends with an error has said why.
+case $said in
+*service=ActiveState=failed* | *service=SubState=auto-restart*)
+    journalctl -q --no-pager -o cat -n 3 "_UID=$id" _SYSTEMD_USER_UNIT=sdops-runtime.service 2>/dev/null |
+        sed 's/^/journal=/'
+    ;;
+esac
 # The worker, and whether it runs on the environment that is there now.
 worker=
 for one in "" /systemd; do
