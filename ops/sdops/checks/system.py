@@ -123,8 +123,8 @@ def _packages(facts: HostFacts) -> Finding | None:
 
 @unless_unknown
 def _login(facts: HostFacts) -> Finding | None:
-    system, found = sure(facts.system), sure(account.of(facts))
-    if sure(system.login_uid) in (0, found.uid):
+    system = sure(facts.system)
+    if sure(system.login_uid) == 0 or system.login_uid == sure(account.of(facts)).uid:
         return None
     return Finding(
         f"The host was examined as {system.login}, who is neither root nor {facts.wanted.user}.",

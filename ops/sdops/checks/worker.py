@@ -139,7 +139,18 @@ def _queue(facts: HostFacts) -> Finding | None:
 
 
 #: What must be right before anybody asks why the worker does not run: it is a consequence of all of this.
-_SERVICE = ("linger", "conda", "env", "launcher", "runtime-damaged", "unit", "user-manager")
+_SERVICE = (
+    "disk-full",
+    "disk-inodes",
+    "disk-read-only",
+    "linger",
+    "conda",
+    "env",
+    "launcher",
+    "runtime-damaged",
+    "unit",
+    "user-manager",
+)
 
 CHECKS: tuple[Check, ...] = (
     Check(

@@ -45,7 +45,11 @@ if [ -L "$unit/default.target.wants/sdops-runtime.service" ]; then say enabled y
 # it is told that nothing changes, and so makes no files of its own.
 queue=${XDG_DATA_HOME:-$home/.local/share}/sdops
 [ "$(id -u)" = "$id" ] || queue=$home/.local/share/sdops
-if [ -S "/run/user/$id/systemd/private" ]; then say manager yes; else say manager no; fi
+if [ -S "/run/user/$id/systemd/private" ]; then
+    say manager yes
+elif [ -x "/run/user/$id" ] || ! [ -e "/run/user/$id" ]; then
+    say manager no
+fi
 if [ -e "$queue/queue.sqlite" ]; then
     say queue "$(stat -c '%u %U' "$queue/queue.sqlite" 2>/dev/null)"
 else
