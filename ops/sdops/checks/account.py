@@ -114,16 +114,7 @@ CHECKS: tuple[Check, ...] = (
         _account,
         "The playbook has not run on this host, or `sdops_user` was changed since.",
         "Run the whole playbook.",
-        needs=(
-            "reach",
-            "release",
-            "architecture",
-            "python",
-            "disk-full",
-            "disk-inodes",
-            "disk-small",
-            "memory",
-        ),
+        needs=("reach", "release", "architecture"),
     ),
     Check(
         "home",

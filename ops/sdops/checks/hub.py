@@ -106,7 +106,7 @@ def _answer(facts: HostFacts) -> Finding | None:
 
 @unless_unknown
 def _offline(facts: HostFacts) -> Finding | None:
-    if not at_hub(facts.wanted.model) or not keep(facts):
+    if not at_hub(facts.wanted.model) or not sure(sure(facts.cache).complete):
         return None
     hub = sure(facts.hub)
     if not hub.problem:

@@ -123,8 +123,8 @@ def _packages(facts: HostFacts) -> Finding | None:
 
 @unless_unknown
 def _login(facts: HostFacts) -> Finding | None:
-    system, found = sure(facts.system), sure(account.of(facts))
-    if sure(system.login_uid) in (0, found.uid):
+    system = sure(facts.system)
+    if sure(system.login_uid) == 0 or system.login_uid == sure(account.of(facts)).uid:
         return None
     return Finding(
         f"The host was examined as {system.login}, who is neither root nor {facts.wanted.user}.",
@@ -142,8 +142,8 @@ def _sftp(facts: HostFacts) -> Finding | None:
         "The host has no SFTP server.",
         "No picture can be sent there or fetched, and sshfs cannot show them.",
         ("/usr/lib/openssh/sftp-server is not there",),
-        "Install it.",
-        playbook(facts, "service_user"),
+        "Install it. The playbook does not: to the system it is installed, as a part of sshd's.",
+        (there(facts, "apt-get update && apt-get install --yes --reinstall openssh-sftp-server"),),
     )
 
 
@@ -245,8 +245,9 @@ CHECKS: tuple[Check, ...] = (
         "files can be sent and fetched",
         Severity.ERROR,
         _sftp,
-        "Files go over SSH's own file transfer, for which the host needs a small server.",
-        "The tag `service_user` installs it.",
+        "Files go over SSH's own file transfer, for which the host needs a small server. Debian and Ubuntu "
+        "bring it along with sshd; somebody has removed it.",
+        "Install the package `openssh-sftp-server` again.",
         needs=("account", "release"),
     ),
     Check(

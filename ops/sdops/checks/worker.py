@@ -8,9 +8,6 @@ from sdops.facts.runtime import Runtime, Service
 
 UNIT = "sdops-runtime.service"
 
-#: Starts anew by itself in the last minutes, from which on it is no accident.
-MANY = 3
-
 
 def runtime(facts: HostFacts) -> Runtime | None:
     """What the host has of the runtime; None for this machine, which needs no such thing."""
@@ -38,15 +35,13 @@ def _loop(facts: HostFacts) -> Finding | None:
     service = _service(facts)
     if not service:
         return None
-    looping = service.result == "start-limit-hit" or (
-        service.active != "active" and (service.sub.startswith("auto-restart") or service.restarts >= MANY)
-    )
-    if not looping:
+    # Of an error it is started anew, so that one which has failed has done so as often as it may.
+    if service.active != "failed" and not service.sub.startswith("auto-restart"):
         return None
     return Finding(
         "The worker ends again and again when it is started.",
         "No job that is queued is worked on.",
-        _state(service),
+        (*_state(service), *service.journal),
         "Its journal says why. When that is mended, or if it shows nothing, deploy the runtime anew, which "
         "starts it.",
         (_journal(facts), *playbook(facts, "runtime")),
@@ -144,7 +139,18 @@ def _queue(facts: HostFacts) -> Finding | None:
 
 
 #: What must be right before anybody asks why the worker does not run: it is a consequence of all of this.
-_SERVICE = ("linger", "conda", "env", "launcher", "runtime-damaged", "unit", "user-manager")
+_SERVICE = (
+    "disk-full",
+    "disk-inodes",
+    "disk-read-only",
+    "linger",
+    "conda",
+    "env",
+    "launcher",
+    "runtime-damaged",
+    "unit",
+    "user-manager",
+)
 
 CHECKS: tuple[Check, ...] = (
     Check(

@@ -24,7 +24,9 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Service:
-    """The worker's service, in systemd's words. restarts: how often systemd started it anew by itself."""
+    """The worker's service, in systemd's words. restarts: how often systemd started it anew by itself.
+    journal: of a worker that ended with an error, what it said last.
+    """
 
     load: str
     active: str
@@ -33,6 +35,7 @@ class Service:
     restarts: int
     pid: int
     status: str = ""
+    journal: tuple[str, ...] = ()
 
     @property
     def busy(self) -> str:
@@ -142,6 +145,7 @@ def _service(lines: Lines) -> Service | Unknown | None:
         _count(found.get("NRestarts", "")),
         _count(found.get("MainPID", "")),
         found.get("StatusText", "")[:300],
+        tuple(line[:300] for line in lines.all("journal")),
     )
 
 

@@ -45,14 +45,18 @@ if [ -L "$unit/default.target.wants/sdops-runtime.service" ]; then say enabled y
 # it is told that nothing changes, and so makes no files of its own.
 queue=${XDG_DATA_HOME:-$home/.local/share}/sdops
 [ "$(id -u)" = "$id" ] || queue=$home/.local/share/sdops
-if [ -S "/run/user/$id/systemd/private" ]; then say manager yes; else say manager no; fi
+if [ -S "/run/user/$id/systemd/private" ]; then
+    say manager yes
+elif [ -x "/run/user/$id" ] || ! [ -e "/run/user/$id" ]; then
+    say manager no
+fi
 if [ -e "$queue/queue.sqlite" ]; then
     say queue "$(stat -c '%u %U' "$queue/queue.sqlite" 2>/dev/null)"
 else
     say queue none
 fi
 # shellcheck disable=SC2016
-as_account sh -c '
+said=$(as_account sh -c '
 if [ -S "$XDG_RUNTIME_DIR/systemd/private" ]; then
     systemctl --user show sdops-runtime.service --property LoadState,ActiveState,SubState,Result,NRestarts,MainPID,StatusText,UnitFileState 2>&1 |
         sed "s/^/service=/"
@@ -74,7 +78,15 @@ except sqlite3.Error as error:
     print(\"queue_read=%s\" % error)
 " "$1" "$how" && exit 0
 done
-' - "$queue/queue.sqlite" "${python:-/nonexistent}" 2>&1
+' - "$queue/queue.sqlite" "${python:-/nonexistent}" 2>&1)
+printf '%s\n' "$said"
+# A worker that ends with an error has said why.
+case $said in
+*service=ActiveState=failed* | *service=SubState=auto-restart*)
+    journalctl -q --no-pager -o cat -n 3 "_UID=$id" _SYSTEMD_USER_UNIT=sdops-runtime.service 2>/dev/null |
+        sed 's/^/journal=/'
+    ;;
+esac
 # The worker, and whether it runs on the environment that is there now.
 worker=
 for one in "" /systemd; do

@@ -12,9 +12,10 @@ say clock "$(date +%s.%N 2>/dev/null)"
     PRETTY_NAME=*) say os_name "${line#*=}" ;;
     esac
 done </etc/os-release
-release=$(uname -r)
+kernel=$(uname -rm) # the release comes first, whatever the order of the letters
+release=${kernel%% *}
 say kernel "$release"
-say architecture "$(uname -m)"
+say architecture "${kernel##* }"
 say libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
 read -r up rest </proc/uptime && say uptime "$up"
 while read -r name value rest; do
@@ -52,7 +53,7 @@ login=${login#*(}
 say login "${login%)}"
 python=$(command -v python3)
 say python "$python"
-if [ -n "$python" ]; then say python_version "$(python3 --version 2>&1 | head -n 1)"; fi
+if [ -n "$python" ]; then say python_version "$(python3 --version 2>&1)"; fi
 whether tmux have tmux
 if [ -x /usr/lib/openssh/sftp-server ] || [ -x /usr/libexec/openssh/sftp-server ] ||
     [ -x /usr/lib/sftp-server ] || grep -qs internal-sftp /etc/ssh/sshd_config; then
@@ -62,11 +63,12 @@ else
 fi
 if [ -r /var/lib/dpkg/status ]; then
     # What is half-way while a package manager is at work is nobody's fault: its lock tells.
-    half=$(grep -B 1 -E '^Status: .* (half-installed|half-configured|unpacked)$' /var/lib/dpkg/status |
-        sed -n 's/^Package: //p')
-    lock=$(stat -c %i /var/lib/dpkg/lock-frontend 2>/dev/null)
-    if [ -n "$half" ] && ! grep -qs ":${lock:-none} " /proc/locks; then
-        for one in $half; do say half_installed "$one"; done
+    half=$(grep -B 1 -E '^Status: .* (half-installed|half-configured|unpacked)$' /var/lib/dpkg/status)
+    if [ -n "$half" ]; then
+        lock=$(stat -c %i /var/lib/dpkg/lock-frontend 2>/dev/null)
+        if ! grep -qs ":${lock:-none} " /proc/locks; then
+            printf '%s\n' "$half" | sed -n 's/^Package: /half_installed=/p'
+        fi
     fi
     say packages yes
 fi
