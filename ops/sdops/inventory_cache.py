@@ -203,14 +203,17 @@ def _ask(sources: Sequence[str]) -> dict[str, Any]:
 def _reason(text: str) -> str:
     """The part of what Ansible says that helps, on one line: the first plugin's complaint, and its place."""
     flat = " ".join(text.split())
-    found = re.search(
+    complaints = re.findall(
         r"Failed to parse \S+(?: \S+)? with '?[\w.]+'? plugin: (.+?)"
         r"(?= Failed to parse| <<<| Origin:| \[WARN|$)",
         flat,
     )
-    if found:
+    # What every YAML file that is no plugin's is told by the plugin that looks for those.
+    complaints = [one for one in complaints if "no root 'plugin' key" not in one] or complaints
+    if complaints:
         place = re.search(r"Origin: (\S+:\d+)(?::\d+)?", flat)
-        return f"{found[1].rstrip('.')}{f' ({place[1]})' if place and place[1] not in found[1] else ''}"
+        where = f" ({place[1]})" if place and place[1] not in complaints[0] else ""
+        return f"{complaints[0].rstrip('.')}{where}"
     marked = [line for line in text.splitlines() if line.startswith(inventory_read.MARK)]
     lines = [*marked, *reversed(text.strip().splitlines()), "it said nothing"]
     return lines[0].removeprefix(inventory_read.MARK)[:400]
