@@ -13,6 +13,7 @@ from sdops_runtime.errors import SdopsError
 from sdops_runtime.protocol import DTYPES, MAX_STEPS, Settings
 
 from sdops import __version__
+from sdops.commands.hosts import hosts
 from sdops.errors import Exit, exit_code
 
 app = typer.Typer(
@@ -166,6 +167,9 @@ def run(
         result = local.run(asked, out, device, overwrite, watch)
     outcome.render(result, as_json)
     raise typer.Exit(outcome.exit_code(result))
+
+
+app.command()(hosts)
 
 
 def main() -> None:

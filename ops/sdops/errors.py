@@ -27,7 +27,28 @@ CODES: dict[str, Code] = {
     "check-unknown": Code("no check and no topic has that name", usage=True),
     "facts-unreadable": Code("the file of stored facts cannot be read", usage=True),
     "output-unreadable": Code("the pasted output of nvidia-smi cannot be read", usage=True),
+    # the inventory
     "host-unknown": Code("no such host is known", usage=True),
+    "inventory-missing": Code("the inventory that was named does not exist", usage=True),
+    "inventory-unreadable": Code(
+        "Ansible cannot read the inventory, or a setting in it has no value", usage=True
+    ),
+    "ansible-missing": Code("Ansible, whose library reads inventories, is not installed"),
+    # the way to a host
+    "ssh-settings": Code("ssh is not there, or its settings for a host cannot be read", usage=True),
+    "connection-unsupported": Code("a host is set up to be reached in another way than by SSH", usage=True),
+    "host-name-unknown": Code("a host's name has no address"),
+    "host-unreachable": Code("a host does not answer, or no network leads to it"),
+    "ssh-refused": Code("a host is there, and nothing listens at its SSH port"),
+    "ssh-closed": Code("a host ends the connection before the login, or speaks no SSH"),
+    "host-key-unknown": Code("a host's key is not among the known ones"),
+    "host-key-changed": Code("a host shows another key than the known one"),
+    "ssh-key-missing": Code("there is no SSH key on this machine to log in with"),
+    "ssh-key-locked": Code("the SSH key has a passphrase, and no agent holds it"),
+    "login-refused": Code("a host accepts none of the SSH keys that were tried"),
+    "host-slow": Code("a host did not get ready in the time that it was given"),
+    "connection-lost": Code("the connection to a host broke off"),
+    "transfer-failed": Code("a file was not brought to a host, or from it"),
 }
 
 ALL_CODES: dict[str, Code] = {**RUNTIME_CODES, **CODES}

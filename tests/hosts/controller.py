@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .cell import Cell
 from .command import Argument, Completed, run
 from .enclosure import Enclosure
+
+T = TypeVar("T")
 
 SSH_CONFIG = """Host *
     User root
@@ -68,6 +70,10 @@ class Controller:
     def popen(self, argv: Sequence[Argument], **options: Any) -> subprocess.Popen[bytes]:
         """Starts argv, with the options of subprocess.Popen; it ends with the lab at the latest."""
         return self._enclosure.popen(argv, **options)
+
+    def in_network(self, function: Callable[[], T]) -> T:
+        """Calls function in the controller's network; connections made by it stay there."""
+        return self._enclosure.in_network(function)
 
     def new_cell(self) -> Cell:
         """A cell for popen, in which all that a command starts can be ended at once."""
