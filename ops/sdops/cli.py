@@ -13,6 +13,7 @@ from sdops_runtime.errors import SdopsError
 from sdops_runtime.protocol import DTYPES, MAX_STEPS, Settings
 
 from sdops import __version__
+from sdops.commands.doctor import doctor
 from sdops.commands.hosts import hosts
 from sdops.errors import Exit, exit_code
 
@@ -169,6 +170,7 @@ def run(
     raise typer.Exit(outcome.exit_code(result))
 
 
+app.command()(doctor)
 app.command()(hosts)
 
 

@@ -42,7 +42,9 @@ def _unloaded(facts: HostFacts) -> bool:
 
 @unless_unknown
 def _gpu(facts: HostFacts) -> Finding | None:
-    if not expected(facts) or _works(facts) or sure(nvidia(facts).pci) or nvidia(facts).nodes:
+    if facts.host == PASTED or not expected(facts) or _works(facts):
+        return None
+    if sure(nvidia(facts).pci) or nvidia(facts).nodes:
         return None
     return Finding(
         "The host has no NVIDIA GPU.",

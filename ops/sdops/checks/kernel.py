@@ -5,6 +5,7 @@ import re
 from sdops_runtime import stack
 
 from sdops.checks.finding import Check, Finding, Severity
+from sdops.checks.nvidia import expected
 from sdops.checks.remedy import rebuild, there
 from sdops.checks.sure import is_local, sure, unless_unknown
 from sdops.facts.host import HostFacts
@@ -74,7 +75,7 @@ def _libraries(facts: HostFacts) -> Finding | None:
 
 @unless_unknown
 def _version(facts: HostFacts) -> Finding | None:
-    if is_local(facts) or not facts.wanted.expect_gpu:
+    if is_local(facts) or not expected(facts):
         return None
     wanted, cuda = stack.load(facts.wanted.stack).cuda, sure(_kernel(facts).cuda)
     if cuda == wanted:
@@ -91,7 +92,7 @@ def _version(facts: HostFacts) -> Finding | None:
 
 @unless_unknown
 def _available(facts: HostFacts) -> Finding | None:
-    if not facts.wanted.expect_gpu or (is_local(facts) and not sure(_kernel(facts).cuda)):
+    if not expected(facts) or (is_local(facts) and not sure(_kernel(facts).cuda)):
         return None
     kernel = _kernel(facts)
     if sure(kernel.available):
@@ -121,7 +122,7 @@ def _available(facts: HostFacts) -> Finding | None:
 
 @unless_unknown
 def _computes(facts: HostFacts) -> Finding | None:
-    if not facts.wanted.expect_gpu or _kernel(facts).available is not True:
+    if not expected(facts) or _kernel(facts).available is not True:
         return None
     kernel = _kernel(facts)
     if sure(kernel.computes):

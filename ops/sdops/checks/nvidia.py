@@ -13,10 +13,8 @@ PROVIDER = "Ask the provider of the machine, or make it anew with an image that 
 
 def expected(facts: HostFacts) -> bool:
     """Whether there shall be a GPU. This machine may have one, and is judged by it only if it has."""
-    if not facts.wanted.expect_gpu:
-        return False
     if not is_local(facts):
-        return True
+        return facts.wanted.expect_gpu
     nvidia = sure(facts.nvidia)
     return bool(nvidia.tool) or bool(nvidia.pci)
 

@@ -3,6 +3,8 @@
 import shlex
 
 from sdops.facts.host import HostFacts
+from sdops.facts.stored import PASTED
+from sdops.inventory import LOCAL
 
 
 def playbook(facts: HostFacts, *tags: str) -> tuple[str, ...]:
@@ -15,7 +17,7 @@ def playbook(facts: HostFacts, *tags: str) -> tuple[str, ...]:
 
 def there(facts: HostFacts, command: str, *, as_account: bool = False) -> str:
     """A shell command as it is typed on this side to run on the host."""
-    if facts.host == "local":
+    if facts.host in (LOCAL, PASTED):
         return command
     login = facts.wanted.user if as_account else facts.wanted.login
     return shlex.join(["ssh", f"{login}@{facts.wanted.address or facts.host}", command])

@@ -8,9 +8,13 @@ from sdops.checks.judge import judge
 from sdops.checks.registry import CHECKS
 from sdops.errors import Exit, SdopsError
 from sdops.facts.host import HostFacts
+from sdops.facts.stored import PASTED
 
 #: The topic whose errors mean that a host could not be examined.
 REACH = "reach"
+
+#: The topics that an output of nvidia-smi is judged by.
+OF_PASTED = ("driver", "gpu")
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,19 @@ def judge_all(
     return tuple(
         Judged(
             facts,
-            tuple(
-                one
-                for one in judge(facts, ignore=ignore)
-                if not only or one.check in only or (one.finding and _topic(one.check) == REACH)
-            ),
+            tuple(one for one in judge(facts, ignore=ignore) if _shown(one, facts, only)),
         )
         for facts in hosts
     )
+
+
+def _shown(result: Result, facts: HostFacts, only: Collection[str]) -> bool:
+    topic = _topic(result.check)
+    if topic == REACH and result.finding:
+        return True
+    # A pasted output tells of nothing else, and was reached by nobody.
+    told = facts.host != PASTED or (topic in OF_PASTED and result.status is not Status.SKIPPED)
+    return told and (not only or result.check in only)
 
 
 def exit_code(hosts: Sequence[Judged], strict: bool) -> Exit:

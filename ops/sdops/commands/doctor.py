@@ -85,5 +85,8 @@ def doctor(
         report.render_recommendations(found, as_json)
         return
     judged = verdict.judge_all(found, ignored, shown)
-    report.render(judged, strict, as_json)
+    if nvidia_smi and as_json:
+        report.render_pasted(judged[0], strict)
+    else:
+        report.render(judged, strict, as_json)
     raise typer.Exit(verdict.exit_code(judged, strict))

@@ -5,14 +5,22 @@ import sys
 from pathlib import Path
 
 from sdops.errors import SdopsError
+from sdops.facts import nvidia_smi
 from sdops.facts.data import from_data
 from sdops.facts.host import HostFacts
+from sdops.facts.nvidia import Nvidia
+from sdops.facts.reach import Reach
+from sdops.facts.unknown import Unknown
+from sdops.facts.wanted import Wanted
 
 #: Number of the form of stored facts.
 FORMAT = 1
 
 #: The name that a pasted output goes by in results.
 PASTED = "nvidia-smi"
+
+#: In the place of an error of a connection, for a text that says nothing.
+UNREADABLE = "output-unknown"
 
 #: No output of nvidia-smi comes near this, in bytes.
 LARGEST = 16_000_000
@@ -31,6 +39,24 @@ def read_facts(path: Path) -> tuple[HostFacts, ...]:
         return tuple(from_data(HostFacts, one) for one in data["hosts"])
     except (ValueError, TypeError) as error:
         raise SdopsError("facts-unreadable", f"{_name(path)} holds no facts: {error}.", hint) from None
+
+
+def read_output(path: Path) -> HostFacts:
+    """The facts in an output of nvidia-smi. Raises SdopsError("output-unreadable") for an unreadable file.
+
+    A text that is no output of nvidia-smi gives facts that say so.
+    """
+    text = nvidia_smi.decode(_read(path, "output-unreadable"))
+    report = nvidia_smi.read(text)
+    if report.form is nvidia_smi.Form.NONE:
+        first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+        reason = (
+            f"it is no output of nvidia-smi that is known here: {first[:80]!r}" if first else "it is empty"
+        )
+        hint = "Give all of what nvidia-smi prints, with or without -q, -q -x, -L or --query-gpu=…."
+        reach = Reach(UNREADABLE, f"{_name(path)} tells nothing of a GPU: {reason}.", hint)
+        return HostFacts(PASTED, Wanted(), reach, nvidia=Unknown(reason))
+    return HostFacts(PASTED, Wanted(), nvidia=Nvidia(tool=PASTED, report=report))
 
 
 def _read(path: Path, code: str) -> bytes:

@@ -7,18 +7,20 @@ from itertools import groupby
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from sdops.checks.finding import Check, Finding, Result, Status
 from sdops.checks.registry import CHECKS
 from sdops.checks.verdict import Judged, by_id, exit_code
 from sdops.errors import Exit
+from sdops.facts import pasted
 from sdops.facts.data import to_data
 from sdops.facts.host import HostFacts
 from sdops.facts.nvidia import Nvidia
 from sdops.facts.stored import FORMAT, PASTED
 from sdops.facts.system import System
+from sdops.inventory import LOCAL
+from sdops.recommend import Recommendation, recommend
 from sdops.report.terminal import messages, plain, results
 
 STYLES = {Status.ERROR: "bold red", Status.WARNING: "yellow"}
@@ -87,6 +89,46 @@ def render_facts(facts: Sequence[HostFacts]) -> None:
     print(json.dumps(facts_data(facts), ensure_ascii=False, indent=2))  # noqa: T201
 
 
+def render_pasted(host: Judged, strict: bool) -> None:
+    """Prints what a pasted output says and what was judged by it, as one JSON document."""
+    document = {
+        "ok": exit_code([host], strict) is Exit.OK,
+        **pasted.document(host.facts.nvidia),
+        "results": [result_data(one) for one in host.results],
+    }
+    print(json.dumps(document, ensure_ascii=False))  # noqa: T201
+
+
+def render_recommendations(found: Sequence[HostFacts], as_json: bool) -> None:
+    """Prints which stack fits each host best, and what to put in the inventory."""
+    advice = [(facts, recommend(facts)) for facts in found]
+    if as_json:
+        rows = [{"host": facts.host, **to_data(one), "reasons": dict(one.reasons)} for facts, one in advice]
+        print(json.dumps({"hosts": rows}, ensure_ascii=False))  # noqa: T201
+        return
+    console = results()
+    for number, (facts, one) in enumerate(advice):
+        if number:
+            console.print()
+        console.print(_heading(facts, with_stack=False), soft_wrap=True)
+        _render_advice(console, one)
+
+
+def _render_advice(console: Console, one: Recommendation) -> None:
+    if one.stack:
+        console.print(Text("  Best stack: ").append(one.stack, style="bold"))
+        console.print("  In the inventory:")
+        for line in one.lines:
+            console.print(Text(f"      {line}", style="cyan"), soft_wrap=True)
+    elif one.unknown:
+        _print(console, plain(f"None can be recommended: {one.unknown}."), 2)
+    else:
+        console.print("  No stack runs here.")
+    for name, against in one.reasons:
+        said = against or ("runs" if not one.unknown else "nothing is known against it")
+        _print(console, plain(f"{name}: {said}"), 2)
+
+
 def render_list(as_json: bool) -> None:
     """Prints every check."""
     if as_json:
@@ -136,23 +178,32 @@ def _render_finding(console: Console, check: Check, result: Result, finding: Fin
     head = Text("  ").append(word, style=STYLES[result.status]).append("  ").append(check.id, style="bold")
     console.print(head)
     for text in (finding.summary, finding.effect):
-        console.print(Padding(plain(text), (0, 0, 0, 4)))
+        _print(console, plain(text), 4)
     for line in finding.evidence:
-        console.print(Padding(Text("| ", style="dim").append(plain(line)), (0, 0, 0, 4)))
-    console.print(Padding(plain(finding.remedy), (0, 0, 0, 4)))
+        _print(console, Text("| ", style="dim").append(plain(line)), 4)
+    _print(console, plain(finding.remedy), 4)
     for command in finding.commands:
         # Whole, however wide the terminal is: it is there to be copied.
-        console.print(Text("        ").append(plain(command), style="cyan"), soft_wrap=True)
+        typed = plain(f"        {command}")
+        typed.stylize("cyan")
+        console.print(typed, soft_wrap=True)
 
 
-def _heading(facts: HostFacts) -> Text:
+def _print(console: Console, text: Text, indent: int) -> None:
+    """Prints a text that is wrapped and indented, without blanks at the ends of its lines."""
+    for line in text.wrap(console, max(console.width - indent, 20)):
+        line.rstrip()
+        console.print(Text(" " * indent).append(line), soft_wrap=True)
+
+
+def _heading(facts: HostFacts, with_stack: bool = True) -> Text:
     """The host's name and what it is, as far as that is known."""
     parts = []
     if isinstance(facts.system, System) and facts.system.release:
         parts.append(facts.system.release)
     if isinstance(facts.nvidia, Nvidia):
         parts += facts.nvidia.summary
-    if facts.host != PASTED:
+    if with_stack and facts.host not in (PASTED, LOCAL):
         parts.append(f"stack {facts.wanted.stack}")
     return Text(facts.host, style="bold").append(": ", style="not bold").append(plain(", ".join(parts)))
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from sdops.facts.controller import Controller
 from sdops.facts.host import HostFacts
 from sdops.facts.reach import Reach
+from sdops.facts.registry import PROBES
 from sdops.facts.unknown import Unknown
 from sdops.transport import hint
 
@@ -13,7 +14,7 @@ HEALTHY = {
     "controller": Controller(("/home/jo/.ssh/id_ed25519",), agent_keys=1, known=True, sshfs=True),
 }
 
-PROBED = ("system", "conda", "env", "token", "cache", "runtime", "driver", "hub", "nvidia", "kernel")
+PROBED = tuple(probe.name for probe in PROBES)
 
 
 def ended(code):
