@@ -172,6 +172,8 @@ def test_what_is_printed_mends_it(doctor, name):
     found = [one for one in doctor.results() if one.finding]
     assert [one.check for one in found] == [name]
     (first,) = found
+    if name == "worker-loop":
+        assert any("queue-unusable" in line for line in first.finding.evidence)
     for command in first.finding.commands:
         doctor.type(command)
     assert doctor.results() == []
