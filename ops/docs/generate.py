@@ -103,6 +103,8 @@ def cell(text: str) -> str:
 PARTS = {
     "help": lambda: command_help(),
     "help-run": lambda: command_help("run"),
+    "help-doctor": lambda: command_help("doctor"),
+    "help-hosts": lambda: command_help("hosts"),
     "codes": codes,
     "stacks": stacks,
     "variables": variables,

@@ -25,8 +25,8 @@ CODES: dict[str, Code] = {
     "prompts-unreadable": Code("the file of prompts cannot be read or holds none", usage=True),
     "interrupted": Code("the person stopped it"),
     "check-unknown": Code("no check and no topic has that name", usage=True),
-    "facts-unreadable": Code("the file of stored facts cannot be read", usage=True),
-    "output-unreadable": Code("the pasted output of nvidia-smi cannot be read", usage=True),
+    "facts-unreadable": Code("a file holds no facts that doctor has stored", usage=True),
+    "file-unreadable": Code("a file that was named cannot be read", usage=True),
     # the inventory
     "host-unknown": Code("no such host is known", usage=True),
     "inventory-missing": Code("the inventory that was named does not exist", usage=True),

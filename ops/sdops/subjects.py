@@ -32,7 +32,7 @@ def gather(
 ) -> tuple[HostFacts, ...]:
     """The facts of all that was named; of all hosts of the inventory where nothing was.
 
-    Raises SdopsError: what ``inventory.read`` and ``select`` raise, facts-unreadable, output-unreadable.
+    Raises SdopsError: what ``inventory.read`` and ``select`` raise, facts-unreadable, file-unreadable.
     """
     if facts_file:
         return stored.read_facts(facts_file)

@@ -44,7 +44,8 @@ def _unloaded(facts: HostFacts) -> bool:
 def _gpu(facts: HostFacts) -> Finding | None:
     if facts.host == PASTED or not expected(facts) or _works(facts):
         return None
-    if sure(nvidia(facts).pci) or nvidia(facts).nodes:
+    # Where nvidia-smi is, its own complaint says more.
+    if nvidia(facts).tool or sure(nvidia(facts).pci) or nvidia(facts).nodes:
         return None
     return Finding(
         "The host has no NVIDIA GPU.",

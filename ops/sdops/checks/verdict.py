@@ -55,6 +55,8 @@ def _shown(result: Result, facts: HostFacts, only: Collection[str]) -> bool:
     topic = _topic(result.check)
     if topic == REACH and result.finding:
         return True
+    if facts.host == PASTED and facts.reach.error:
+        return False
     # A pasted output tells of nothing else, and was reached by nobody.
     told = facts.host != PASTED or (topic in OF_PASTED and result.status is not Status.SKIPPED)
     return told and (not only or result.check in only)

@@ -106,7 +106,7 @@ def _receipt(text: str | Unknown) -> Receipt | None:
 
 
 def _conda(files: tuple[str, ...]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """From names such as pytorch-1.0-py3_cuda1_0.json: name, version and build, which hold no hyphens."""
+    """From NAME-VERSION-BUILD.json: version and build hold no hyphens."""
     versions: dict[str, tuple[str, ...]] = {}
     builds = {}
     for file in files:

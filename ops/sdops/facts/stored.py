@@ -27,8 +27,8 @@ LARGEST = 16_000_000
 
 
 def read_facts(path: Path) -> tuple[HostFacts, ...]:
-    """The facts that ``sdops doctor --facts`` printed. Raises SdopsError("facts-unreadable")."""
-    text = _read(path, "facts-unreadable").decode("utf-8", "replace")
+    """What ``sdops doctor --facts`` printed. Raises SdopsError: facts-unreadable, file-unreadable."""
+    text = _read(path).decode("utf-8", "replace")
     hint = "Make such a file with: sdops doctor --facts > FILE"
     try:
         data = json.loads(text)
@@ -42,11 +42,11 @@ def read_facts(path: Path) -> tuple[HostFacts, ...]:
 
 
 def read_output(path: Path) -> HostFacts:
-    """The facts in an output of nvidia-smi. Raises SdopsError("output-unreadable") for an unreadable file.
+    """The facts in an output of nvidia-smi. Raises SdopsError("file-unreadable").
 
     A text that is no output of nvidia-smi gives facts that say so.
     """
-    text = nvidia_smi.decode(_read(path, "output-unreadable"))
+    text = nvidia_smi.decode(_read(path))
     report = nvidia_smi.read(text)
     if report.form is nvidia_smi.Form.NONE:
         first = next((line.strip() for line in text.splitlines() if line.strip()), "")
@@ -59,7 +59,7 @@ def read_output(path: Path) -> HostFacts:
     return HostFacts(PASTED, Wanted(), nvidia=Nvidia(tool=PASTED, report=report))
 
 
-def _read(path: Path, code: str) -> bytes:
+def _read(path: Path) -> bytes:
     try:
         if str(path) == "-":
             return sys.stdin.buffer.read(LARGEST)
@@ -67,7 +67,9 @@ def _read(path: Path, code: str) -> bytes:
             return file.read(LARGEST)
     except OSError as error:
         raise SdopsError(
-            code, f"{path} cannot be read: {error.strerror}.", "Name a file, or - for standard input."
+            "file-unreadable",
+            f"{path} cannot be read: {error.strerror}.",
+            "Name a file, or - for standard input.",
         ) from None
 
 

@@ -15,6 +15,9 @@ LOCKED = {
 }
 PINNED = {pin.name.lower(): (pin.version.lstrip("<").replace("2024.1", "2023.2"),) for pin in GUIDE.conda}
 
+#: Later than all that is known to work.
+NEXT = "3.0.0"
+
 HEALTHY = {
     "env": Env(
         kind="link",
@@ -59,8 +62,8 @@ CASES = {
     "stack-other": env(receipt=Receipt("cu124", torch_by_pip=False)),
     "python-version": env(python="3.10"),
     "mkl-too-new": lambda facts: env(conda={**facts.env.conda, "mkl": ("2024.2.2",)})(facts),
-    "numpy-too-new": pip(numpy="2.0" + ".2"),
-    "hub-library-too-new": pip(huggingface_hub="0.36" + ".0"),
+    "numpy-too-new": pip(numpy=NEXT),
+    "hub-library-too-new": pip(huggingface_hub=NEXT),
     "torch-without-cuda": env(cuda=""),
     "torch-other-cuda": env(cuda="10.2"),
     "accelerate-missing": pip(accelerate=None),

@@ -10,6 +10,8 @@ from sdops.facts.env import Receipt
 from sdops.facts.probe import Output
 from sdops.facts.wanted import Wanted
 
+VERSION = "9.9"
+
 HOOK = """case ":${LD_LIBRARY_PATH-}:" in
 *":$CONDA_PREFIX/lib:"*) ;;
 *) export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$CONDA_PREFIX/lib" ;;
@@ -27,7 +29,11 @@ def home(tmp_path):
         (site / name).mkdir(parents=True)
     (site / "torch" / "version.py").write_text("__version__ = '9.9'\ncuda: Optional[str] = '11.6'\n")
     (folder / "conda-meta").mkdir()
-    for name in ("history", "python-3.9.18-h955ad1f_0.json", "pytorch-9.9-py3.9_cuda11.6_cudnn8.3.2_0.json"):
+    for name in (
+        "history",
+        "python-3.9.18-h955ad1f_0.json",
+        f"pytorch-{VERSION}-py3.9_cuda11.6_cudnn8.3.2_0.json",
+    ):
         (folder / "conda-meta" / name).write_text("x")
     for name, text in (("activate.d", HOOK), ("deactivate.d", "")):
         (folder / "etc" / "conda" / name).mkdir(parents=True)
@@ -54,10 +60,10 @@ def test_an_environment_is_read_by_its_files(home):
     link = home / ".conda" / "envs" / "env1"
     assert (found.kind, found.folder) == ("link", str(link.resolve()))
     assert (found.receipt, found.history, found.python) == (Receipt("guide", False), True, "3.9")
-    assert found.conda == {"python": ("3.9.18",), "pytorch": ("9.9",)}
+    assert found.conda == {"python": ("3.9.18",), "pytorch": (VERSION,)}
     assert found.builds["pytorch"] == "py3.9_cuda11.6_cudnn8.3.2_0"
     assert found.pip == {"some-library": ("9.1.0",), "other": ("9.2",)}
-    assert (found.cuda, found.version("pytorch"), found.version("nothing")) == ("11.6", "9.9", None)
+    assert (found.cuda, found.version("pytorch"), found.version("nothing")) == ("11.6", VERSION, None)
     assert (found.hook, found.unhook, found.setters) == (True, True, ("env_vars.sh",))
     assert found.path == found.path_twice == (f"{link}/lib",)
     assert (found.stubs, found.own) == ((), ())
