@@ -10,6 +10,8 @@ import pytest
 # and their sums round differently.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+INTERN = sys.intern
+
 # The runtime's tests run on the guide's Python, too, which the test hosts are too new for.
 if sys.version_info >= (3, 11):  # noqa: UP036
     pytest_plugins = ["hosts.fixtures"]
@@ -25,6 +27,13 @@ def own_cache(tmp_path_factory):
     patch.delenv("HF_TOKEN", raising=False)
     yield cache
     patch.undo()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unchanged_python():
+    """Fails the tests that let a library change Python itself, instead of those that suffer from it."""
+    yield
+    assert sys.intern is INTERN, "Ansible's modules were imported here, which breaks torch's import"
 
 
 @pytest.fixture(scope="session")
