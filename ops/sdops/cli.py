@@ -5,6 +5,7 @@ Nothing heavy is imported at the top, so that ``sdops --help`` answers at once.
 
 import logging
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -170,15 +171,16 @@ def run(
 
 def main() -> None:
     """The console script: runs the app and turns what went wrong into words and an exit code."""
-    from sdops.report import failure
+    from sdops.report import failure, terminal
 
+    terminal.forgive()
     words = sys.argv[1:]
     as_json = "--json" in words
     try:
         code = app(words, prog_name="sdops", standalone_mode=False) or Exit.OK
     except SdopsError as error:
         if "--debug" in words:
-            raise
+            traceback.print_exception(error)
         failure.render(error, as_json)
         code = exit_code(error.code)
     except typer.TyperException as error:
