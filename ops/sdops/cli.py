@@ -174,25 +174,38 @@ def main() -> None:
     from sdops.report import failure, terminal
 
     terminal.forgive()
-    words = sys.argv[1:]
+    try:
+        code = _answer(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has left (``| head``): nothing is wrong, and nothing can be said.
+        terminal.give_up_results()
+        code = Exit.FAILED
+    except OSError as error:
+        if error.filename is not None:  # no trouble of stdout's, which has no name
+            raise
+        terminal.give_up_results()
+        failure.render(failure.unprintable(error), as_json=False)
+        code = Exit.FAILED
+    sys.exit(int(code))
+
+
+def _answer(words: list[str]) -> int:
+    """Runs the app; prints what went wrong. Returns the exit code."""
+    from sdops.report import failure
+
     as_json = "--json" in words
     try:
-        code = app(words, prog_name="sdops", standalone_mode=False) or Exit.OK
+        return app(words, prog_name="sdops", standalone_mode=False) or Exit.OK
     except SdopsError as error:
         if "--debug" in words:
             traceback.print_exception(error)
         failure.render(error, as_json)
-        code = exit_code(error.code)
+        return exit_code(error.code)
     except typer.TyperException as error:
-        if not words:  # typer has shown the help; what is missing is plain to see
-            sys.exit(int(Exit.USAGE))
-        failure.render(failure.usage(error, words), as_json)
-        code = Exit.USAGE
+        if words:  # without any, typer has shown the help; what is missing is plain to see
+            failure.render(failure.usage(error, words), as_json)
+        return Exit.USAGE
     except (KeyboardInterrupt, typer.Abort):
         failure.interrupted(as_json)
-        code = Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has left (``| head``): nothing is wrong, and nothing can be said.
-        sys.stderr.close()
-        code = Exit.FAILED
-    sys.exit(int(code))
+        return Exit.INTERRUPTED

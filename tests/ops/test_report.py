@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -79,6 +81,36 @@ def test_letters_that_the_terminal_lacks_end_nothing(monkeypatch):
     print("IMAGE…")
     sys.stdout.flush()
     assert raw.getvalue() == b"IMAGE?\n"
+
+
+def printed_into(stdout, *words):
+    """Exit code and stderr of the console script, whose stdout is ``stdout``."""
+    command = [sys.executable, "-c", "from sdops.cli import main; main()", *words]
+    settings = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    ran = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=settings, timeout=60)
+    return ran.returncode, ran.stderr.splitlines()
+
+
+@pytest.mark.parametrize("words", [["run", "--help"], ["--version"]], ids=["much", "little"])
+def test_a_full_disk_behind_stdout_is_told_in_words(words):
+    with Path("/dev/full").open("w") as full:
+        assert printed_into(full, *words) == (
+            1,
+            [
+                "Error: The result cannot be printed: No space left on device.",
+                "Pictures that were made are kept.",
+            ],
+        )
+
+
+def test_a_reader_who_has_left_is_no_matter_for_words():
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        assert printed_into(writing, "run", "none.jpg", "a hat", "--json")[1] == []
+        assert printed_into(writing, "--help") == (1, [])
+    finally:
+        os.close(writing)
 
 
 def watched(monkeypatch, events, **settings):

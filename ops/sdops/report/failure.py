@@ -31,6 +31,15 @@ def usage(error: Exception, words: Sequence[str]) -> SdopsError:
     return SdopsError("usage", " ".join(said.split()), f"See: sdops{command} --help")
 
 
+def unprintable(error: OSError) -> SdopsError:
+    """The error for a stdout that takes no more, a file on a full disk say."""
+    return SdopsError(
+        "output-unwritable",
+        f"The result cannot be printed: {error.strerror}.",
+        "Pictures that were made are kept.",
+    )
+
+
 def interrupted(as_json: bool) -> None:
     """Says that the person stopped it before anything was made."""
     render(SdopsError("interrupted", "Interrupted."), as_json)
