@@ -1,6 +1,7 @@
 """What all tests share: one thread, a cache of their own, the demo model. Python 3.9."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -70,3 +71,19 @@ def photo(tmp_path) -> Path:
     bands = [Image.linear_gradient("L").rotate(turn).resize((300, 200)) for turn in (0, 90, 180)]
     Image.merge("RGB", bands).save(path, quality=95)
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 34 MiB; needs root."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    place = tmp_path / "small"
+    place.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=34m", "tmpfs", str(place)], stderr=subprocess.PIPE
+    )
+    if made.returncode:
+        pytest.skip("mounting is not allowed here: " + made.stderr.decode().strip())
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)

@@ -330,7 +330,7 @@ def load(folder: Path, device: Device, dtype: Any) -> Engine:
         raise SdopsError(
             "model-broken",
             f"The model in {folder.name} cannot be loaded: {dialect.last_line(error)}",
-            "Delete the folder and let it be downloaded again, or use another --model.",
+            f"Replace {folder} (delete it if sdops brought it there), or use another --model.",
         ) from error
     try:
         with dialect.quiet():

@@ -253,6 +253,7 @@ def test_a_damaged_model_is_named_with_the_librarys_reason(demo_folder, tmp_path
         pipeline.load(folder, device.pick("cpu"), torch.float32)
     assert caught.value.code == "model-broken"
     assert caught.value.message.startswith("The model in damaged cannot be loaded: ")
+    assert caught.value.hint.startswith(f"Replace {folder} ")
 
 
 def test_memory_that_runs_out_is_said_in_words(engine, monkeypatch):
