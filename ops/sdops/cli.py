@@ -7,17 +7,30 @@ import logging
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.protocol import DTYPES, MAX_STEPS, Settings
+from typer.core import TyperGroup
 
 from sdops import __version__
 from sdops.errors import Exit, exit_code
 
+
+class _Commands(TyperGroup):
+    """typer ends Ctrl-C without a word, and without the document of ``--json``; this hands it on."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise typer.Abort from stop
+
+
 app = typer.Typer(
     name="sdops",
+    cls=_Commands,
     help="Turns fresh GPU VMs into Stable Diffusion image-to-image hosts and runs work on them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -174,6 +174,20 @@ def test_ctrl_c_while_the_libraries_load_is_calm(photo, tmp_path):
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("as_json", [False, True], ids=["words", "json"])
+def test_ctrl_c_before_the_job_has_begun_is_answered(sdops, photo, monkeypatch, as_json):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sdops.jobs.request.ask", stop)
+    ran = sdops("run", photo, "a hat", *QUICK, *["--json"] * as_json)
+    assert ran.code == 130
+    if as_json:
+        assert json.loads(ran.out)["error"]["code"] == "interrupted"
+    else:
+        assert (ran.out, ran.err) == ("", "Error: Interrupted.\n")
+
+
 def test_control_characters_in_a_file_name_do_not_reach_the_terminal(sdops, tmp_path):
     odd = tmp_path / "a\x1b[31m[red].png"
     odd.write_text("no picture")
