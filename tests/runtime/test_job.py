@@ -221,6 +221,14 @@ def test_a_prompt_the_model_cannot_read_whole_is_told(photo, tmp_path):
     assert notices[0].endswith("a hat a hat")
 
 
+@pytest.mark.parametrize("as_folder", [False, True], ids=["demo", "folder"])
+def test_a_revision_that_has_no_meaning_is_told(photo, tmp_path, demo_folder, as_folder):
+    model = str(demo_folder) if as_folder else "demo"
+    events = run([photo], tmp_path / "out", model=model, revision="fp16")
+    (said,) = [one["message"] for one in of_kind(events, "notice") if one["code"] == "revision"]
+    assert said == "Revision fp16 is left out: only models at the hub have revisions."
+
+
 def test_pictures_of_one_seed_are_the_same_to_the_bit(photo, tmp_path):
     run([photo], tmp_path / "one")
     run([photo], tmp_path / "two")
