@@ -1,6 +1,7 @@
 """What all tests share: one thread, a cache of their own, the demo model. Python 3.9."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 # Before torch is imported: two threads on a busy machine are many times slower than one here,
 # and their sums round differently.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+INTERN = sys.intern
 
 # The runtime's tests run on the guide's Python, too, which the test hosts are too new for.
 if sys.version_info >= (3, 11):  # noqa: UP036
@@ -25,6 +28,13 @@ def own_cache(tmp_path_factory):
     patch.delenv("HF_TOKEN", raising=False)
     yield cache
     patch.undo()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unchanged_python():
+    """Fails the tests that let a library change Python itself, instead of those that suffer from it."""
+    yield
+    assert sys.intern is INTERN, "Ansible's modules were imported here, which breaks torch's import"
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +71,19 @@ def photo(tmp_path) -> Path:
     bands = [Image.linear_gradient("L").rotate(turn).resize((300, 200)) for turn in (0, 90, 180)]
     Image.merge("RGB", bands).save(path, quality=95)
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 34 MiB; needs root."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    place = tmp_path / "small"
+    place.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=34m", "tmpfs", str(place)], stderr=subprocess.PIPE
+    )
+    if made.returncode:
+        pytest.skip("mounting is not allowed here: " + made.stderr.decode().strip())
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)

@@ -5,20 +5,34 @@ Nothing heavy is imported at the top, so that ``sdops --help`` answers at once.
 
 import logging
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.protocol import DTYPES, MAX_STEPS, Settings
+from typer.core import TyperGroup
 
 from sdops import __version__
 from sdops.commands.doctor import doctor
 from sdops.commands.hosts import hosts
 from sdops.errors import Exit, exit_code
 
+
+class _Commands(TyperGroup):
+    """typer ends Ctrl-C without a word, and without the document of ``--json``; this hands it on."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise typer.Abort from stop
+
+
 app = typer.Typer(
     name="sdops",
+    cls=_Commands,
     help="Turns fresh GPU VMs into Stable Diffusion image-to-image hosts and runs work on them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -176,27 +190,41 @@ app.command()(hosts)
 
 def main() -> None:
     """The console script: runs the app and turns what went wrong into words and an exit code."""
-    from sdops.report import failure
+    from sdops.report import failure, terminal
 
-    words = sys.argv[1:]
-    as_json = "--json" in words
+    terminal.forgive()
     try:
-        code = app(words, prog_name="sdops", standalone_mode=False) or Exit.OK
-    except SdopsError as error:
-        if "--debug" in words:
-            raise
-        failure.render(error, as_json)
-        code = exit_code(error.code)
-    except typer.TyperException as error:
-        if not words:  # typer has shown the help; what is missing is plain to see
-            sys.exit(int(Exit.USAGE))
-        failure.render(failure.usage(error, words), as_json)
-        code = Exit.USAGE
-    except (KeyboardInterrupt, typer.Abort):
-        failure.interrupted(as_json)
-        code = Exit.INTERRUPTED
+        code = _answer(sys.argv[1:])
+        sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has left (``| head``): nothing is wrong, and nothing can be said.
-        sys.stderr.close()
+        terminal.give_up_results()
+        code = Exit.FAILED
+    except OSError as error:
+        if error.filename is not None:  # no trouble of stdout's, which has no name
+            raise
+        terminal.give_up_results()
+        failure.render(failure.unprintable(error), as_json=False)
         code = Exit.FAILED
     sys.exit(int(code))
+
+
+def _answer(words: list[str]) -> int:
+    """Runs the app; prints what went wrong. Returns the exit code."""
+    from sdops.report import failure
+
+    as_json = "--json" in words
+    try:
+        return app(words, prog_name="sdops", standalone_mode=False) or Exit.OK
+    except SdopsError as error:
+        if "--debug" in words:
+            traceback.print_exception(error)
+        failure.render(error, as_json)
+        return exit_code(error.code)
+    except typer.TyperException as error:
+        if words:  # without any, typer has shown the help; what is missing is plain to see
+            failure.render(failure.usage(error, words), as_json)
+        return Exit.USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        failure.interrupted(as_json)
+        return Exit.INTERRUPTED

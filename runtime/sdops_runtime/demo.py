@@ -9,6 +9,7 @@ The tensors depend on their names alone, so every build holds the same numbers.
 """
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -199,7 +200,10 @@ def _weights(folder: Path, component: str, config: dict[str, Any]) -> None:
     for name, like in dialect.empty_state(component, config).items():
         tensors[name] = _fill(name, tuple(like.shape), like.dtype)
     name = "diffusion_pytorch_model.bin" if component in ("unet", "vae") else "pytorch_model.bin"
-    torch.save(tensors, folder / name)
+    # By way of memory: of a full disk torch says, whatever it writes to, that it is in the wrong place.
+    content = io.BytesIO()
+    torch.save(tensors, content)
+    (folder / name).write_bytes(content.getvalue())
 
 
 def _fill(name: str, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -135,6 +135,12 @@ def latent_scale(vae: Any) -> float:
     return float(vae.config.get("scaling_factor", 0.18215))
 
 
+def unscaled(latents: Any, vae: Any) -> Any:
+    """The UNet's latents as the VAE decodes them, rounded as each generation's pipeline rounds them."""
+    scale = latent_scale(vae)
+    return 1 / scale * latents if is_guide_generation() else latents / scale
+
+
 def computes_half_on_cpu() -> bool:
     """Whether this torch has float16 kernels for the CPU (the guide's has not: no LayerNorm)."""
     return not is_guide_generation()

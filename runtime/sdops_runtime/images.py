@@ -114,17 +114,19 @@ def open_image(path: Path, background: str = "white") -> Opened:
     return Opened(image, image.size, hashlib.sha256(data).hexdigest(), tuple(notices))
 
 
-def fit(image: Image.Image, width: int, height: Optional[int] = None) -> Image.Image:
+def fit(image: Image.Image, width: int, height: Optional[int] = None, name: str = "") -> Image.Image:
     """The RGB ``image``, scaled to ``fitted_size``; nothing is cropped."""
-    return image.resize(fitted_size(image.size, width, height), Image.Resampling.LANCZOS)
+    return image.resize(fitted_size(image.size, width, height, name), Image.Resampling.LANCZOS)
 
 
-def fitted_size(size: tuple[int, int], width: int, height: Optional[int] = None) -> tuple[int, int]:
+def fitted_size(
+    size: tuple[int, int], width: int, height: Optional[int] = None, name: str = ""
+) -> tuple[int, int]:
     """Width and height, multiples of 8, at which the model takes a picture of ``size``.
 
     Without ``height`` it follows from the aspect ratio, to the nearest multiple
     of 8. Raises SdopsError: settings-invalid if a wanted side is none,
-    image-shape if the height that follows is outside MIN_SIDE..MAX_SIDE.
+    image-shape, with the file's ``name``, if the height that follows is outside MIN_SIDE..MAX_SIDE.
     """
     Settings(width=width, height=height).check()
     if height is not None:
@@ -141,7 +143,7 @@ def fitted_size(size: tuple[int, int], width: int, height: Optional[int] = None)
         hint = f"Crop it until it is less than {MAX_SIDE // MIN_SIDE} times {longer}."
     raise SdopsError(
         "image-shape",
-        f"An image of {size[0]}x{size[1]} would be {found} pixels high at width {width}; "
+        f"{shown(name) or 'An image'} of {size[0]}x{size[1]} would be {found} pixels high at width {width}; "
         f"the model takes {MIN_SIDE} to {MAX_SIDE}.",
         hint,
     )

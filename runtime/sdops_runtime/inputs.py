@@ -29,6 +29,7 @@ class Inputs:
 
     def __init__(self, request: JobRequest, sources: Sequence[Path], emit: Callable[[Event], None]) -> None:
         self._settings = request.settings
+        self._names = request.inputs
         self._sources = sources
         self._emit = emit
         self._noticed: set[int] = set()
@@ -52,7 +53,8 @@ class Inputs:
     def _open(self, number: int) -> Union[Ready, SdopsError]:
         try:
             opened = images.open_image(self._sources[number], self._settings.background)
-            fitted = images.fit(opened.image, self._settings.width, self._settings.height)
+            name = self._names[number]
+            fitted = images.fit(opened.image, self._settings.width, self._settings.height, name)
         except SdopsError as error:
             return error
         if number not in self._noticed:

@@ -168,6 +168,9 @@ def load(settings: Settings, place: Place, emit: Emit) -> tuple[Any, Mapping[str
         )
     if local.note:
         emit(Event("notice", {"code": "model", "message": local.note}))
+    if settings.revision and (settings.model == demo.NAME or hub.is_folder(settings.model)):
+        ignored = f"Revision {settings.revision} is left out: only models at the hub have revisions."
+        emit(Event("notice", {"code": "revision", "message": ignored}))
     engine = pipeline.load(local.path, chosen, dtype)
     versions = dialect.versions()
     return engine, {

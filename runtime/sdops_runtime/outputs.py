@@ -1,5 +1,6 @@
 """Where a job's pictures go: their names, and whether the folder will take them."""
 
+import errno
 import os
 import re
 import shutil
@@ -26,12 +27,16 @@ def check_outputs(request: JobRequest, out: Path, overwrite: bool) -> None:
     settings = request.settings
     try:
         out.mkdir(parents=True, exist_ok=True)
-        writable = os.access(out, os.W_OK | os.X_OK)
-    except OSError:
-        writable = False
-    if not writable:
+        reason = "" if os.access(out, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+    except FileExistsError:
+        reason = "it is not a folder"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
         raise SdopsError(
-            "output-unwritable", f"Pictures cannot be written to {out}.", "Name another folder with --out."
+            "output-unwritable",
+            f"Pictures cannot be written to {out}: {reason}.",
+            "Name another folder with --out.",
         )
     names = [output_name(request.inputs[item.input], item.seed) for item in request.items()]
     there = [] if overwrite else [name for name in names if (out / name).exists()]
@@ -47,7 +52,7 @@ def check_outputs(request: JobRequest, out: Path, overwrite: bool) -> None:
     if free < needed:
         raise SdopsError(
             "disk-full",
-            f"{request.total} pictures may need {needed / 2**20:.0f} MiB in {out}, "
+            f"{request.total} picture{'s'[: request.total > 1]} may need {needed / 2**20:.0f} MiB in {out}, "
             f"and {free / 2**20:.0f} MiB are free.",
             "Free some space, or write elsewhere with --out.",
         )

@@ -145,7 +145,7 @@ class Engine:
         latents = self._sample(draws, recipe, batch, on_step)
         pictures = []
         for draw in draws:
-            values = self._decode(latents[draw.slot])
+            values = self._decode(latents[draw.slot : draw.slot + 1])
             retried = values is None and self.dtype != "float32"
             if retried:
                 values = self._again_in_float32(draw, recipe, batch)
@@ -228,10 +228,14 @@ class Engine:
         return self._kept(self._prompts, (prompt, negative, self._working_dtype), encode)
 
     def _decode(self, latent: Any) -> Any:
-        """Pixel values 0..1 of shape (height, width, 3), or None where they are not numbers."""
+        """Pixel values 0..1 of shape (height, width, 3), or None where they are not numbers.
+
+        latent: a slice of shape (1, 4, height/8, width/8). Indexed and given its
+        first side back, it would have other strides, and take other kernels.
+        """
         import torch
 
-        scaled = latent[None] / dialect.latent_scale(self._pipeline.vae)
+        scaled = dialect.unscaled(latent, self._pipeline.vae)
         decoded = self._pipeline.vae.decode(scaled).sample.float()
         if not bool(torch.isfinite(decoded).all()):
             return None
@@ -243,7 +247,8 @@ class Engine:
 
         try:
             self._convert(torch.float32)
-            return self._decode(self._sample([draw], recipe, batch, lambda done, of: None)[draw.slot])
+            latents = self._sample([draw], recipe, batch, lambda done, of: None)
+            return self._decode(latents[draw.slot : draw.slot + 1])
         except RuntimeError as error:
             if "out of memory" not in str(error):
                 raise
@@ -330,7 +335,7 @@ def load(folder: Path, device: Device, dtype: Any) -> Engine:
         raise SdopsError(
             "model-broken",
             f"The model in {folder.name} cannot be loaded: {dialect.last_line(error)}",
-            "Delete the folder and let it be downloaded again, or use another --model.",
+            f"Replace {folder} (delete it if sdops brought it there), or use another --model.",
         ) from error
     try:
         with dialect.quiet():

@@ -13,11 +13,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Step:
-    """One UNet call: at ``timestep``, then ``sample * keep - combined * remove``."""
+    """One UNet call: at ``timestep``, then ``sample * keep - combined * remove / divide``.
+
+    Two numbers for one factor, because the library rounds after each of them.
+    """
 
     timestep: int
     keep: float
     remove: float
+    divide: float
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,9 @@ def schedule(alphas: Sequence[Any], final_alpha: Any, offset: int, steps: int, f
         here, below = (timestep + ratio, timestep) if number == 1 else (timestep, timestep - ratio)
         alpha = alphas[here]
         alpha_below = alphas[below] if below >= 0 else final_alpha
-        remove = (alpha_below - alpha) / (
-            alpha * (1 - alpha_below) ** 0.5 + (alpha * (1 - alpha) * alpha_below) ** 0.5
-        )
-        found.append(Step(timestep, float((alpha_below / alpha) ** 0.5), float(remove)))
+        divide = alpha * (1 - alpha_below) ** 0.5 + (alpha * (1 - alpha) * alpha_below) ** 0.5
+        keep, remove = (alpha_below / alpha) ** 0.5, alpha_below - alpha
+        found.append(Step(timestep, float(keep), float(remove), float(divide)))
     start = alphas[timesteps[0]]
     return Schedule(tuple(found), float(start**0.5), float((1 - start) ** 0.5))
 
@@ -85,6 +88,6 @@ class Plms:
             elif len(past) == 3:
                 combined = (23 * past[-1] - 16 * past[-2] + 5 * past[-3]) / 12
             else:
-                combined = (55 * past[-1] - 59 * past[-2] + 37 * past[-3] - 9 * past[-4]) / 24
+                combined = (1 / 24) * (55 * past[-1] - 59 * past[-2] + 37 * past[-3] - 9 * past[-4])
         self._number += 1
-        return step.keep * sample - step.remove * combined
+        return step.keep * sample - step.remove * combined / step.divide

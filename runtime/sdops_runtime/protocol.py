@@ -99,6 +99,7 @@ class Settings:
                 f"a negative prompt has no effect at guidance {self.guidance:g}",
                 "Use --guidance above 1, or leave --negative out.",
             )
+        _check_text("negative prompt", self.negative_prompt or "")
         _check_whole("images", self.images, 1, 10_000)
         _check_whole("seed", self.seed, 0, MAX_SEED)
 
@@ -143,6 +144,7 @@ class JobRequest:
                 raise SdopsError(
                     "prompt-empty", f"{which} is empty.", 'Say what to make, as in "wearing a christmas hat".'
                 )
+            _check_text("prompt", prompt)
         self.settings.check()
         if self.batch is not None:
             _check_whole("batch", self.batch, 1, 1024)
@@ -235,6 +237,16 @@ def denoising_steps(steps: int, strength: float) -> int:
 
 def _invalid(message: str, hint: str) -> SdopsError:
     return SdopsError("settings-invalid", message[:1].upper() + message[1:] + ".", hint)
+
+
+def _check_text(name: str, text: str) -> None:
+    """Refuses what came from bytes in another encoding: the tokenizer fails at it, in words of its own."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise _invalid(
+            f"the {name} holds bytes that are no UTF-8 text", "Type it anew on a terminal that uses UTF-8."
+        ) from error
 
 
 def _check_side(name: str, side: Any) -> None:

@@ -23,8 +23,8 @@ class Record:
     """Everything that makes the same picture again, but the input's pixels and the model's weights.
 
     model: hub id, or a local folder's base name (a path is cut down to it).
-    revision: the resolved commit, None for a folder. versions: of python,
-    torch, diffusers, transformers and Pillow. batch: pictures computed
+    revision: the resolved commit, None for a folder. versions: of torch,
+    diffusers, transformers, Pillow and numpy. batch: pictures computed
     together. input_sha256: hex, of the input file's bytes; input_size: its
     width and height, upright. flagged: the safety checker blackened the
     picture. retried_float32: made again in float32 after values overflowed.

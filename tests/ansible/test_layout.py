@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-LIBRARY = Path(__file__).parents[2] / "ansible" / "roles" / "sdops" / "library"
+from . import modules
 
 
 @pytest.fixture(scope="module")
 def layout() -> ModuleType:
-    pytest.importorskip("ansible", reason="ansible is not installed")
-    spec = importlib.util.spec_from_file_location("layout", LIBRARY / "layout.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return modules.load("sdops", "layout")
 
 
 def mode(path: Path) -> str:

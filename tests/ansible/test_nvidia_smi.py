@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-LIBRARY = Path(__file__).parents[2] / "ansible" / "roles" / "preflight" / "library"
+from . import modules
 
 
 @pytest.fixture(scope="module")
-def nvidia_smi() -> Iterator[ModuleType]:
-    """The module's own functions.
-
-    Ansible's side is tried on hosts; here it would replace sys.intern for good, which torch does not bear.
-    """
-    patch = pytest.MonkeyPatch()
-    for name in ("ansible", "ansible.module_utils", "ansible.module_utils.basic"):
-        patch.setitem(sys.modules, name, ModuleType(name))
-    sys.modules["ansible.module_utils.basic"].AnsibleModule = object  # type: ignore[attr-defined]
-    spec = importlib.util.spec_from_file_location("nvidia_smi", LIBRARY / "nvidia_smi.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    patch.undo()
-    yield module
+def nvidia_smi() -> ModuleType:
+    """The module's own functions."""
+    return modules.load("preflight", "nvidia_smi")
 
 
 def table(heading: str) -> str:

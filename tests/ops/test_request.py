@@ -1,5 +1,7 @@
 """How the words of a command line become a job."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,13 @@ def test_prompts_of_a_file_are_added_to_those_of_the_options():
             "input-missing",
             f"There is no input image: '{'x' * 57}...' was taken for the prompt.",
         ),
+        (["a.jpg/b", "a hat"], "image-missing", "a.jpg/b does not exist."),
+        (
+            ["a.jpg", "x" * 5000, "a hat"],
+            "image-missing",
+            f"{'x' * 57}... cannot be opened: File name too long.",
+        ),
+        (["a\0b", "a hat"], "image-missing", "a\0b cannot be opened: embedded null byte."),
     ],
     ids=[
         "nothing",
@@ -61,10 +70,29 @@ def test_prompts_of_a_file_are_added_to_those_of_the_options():
         "blank prompt",
         "no such image",
         "endless word",
+        "a file as folder",
+        "an endless word among the images",
+        "no name at all",
     ],
 )
 def test_what_is_missing_is_said(words, code, message):
     assert refused(words, [], None) == (code, message)
+
+
+def test_an_image_in_a_closed_folder_is_said_to_be_closed(monkeypatch):
+    closed = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    monkeypatch.setattr(Path, "stat", lambda self, **_: (_ for _ in ()).throw(closed))
+    assert refused(["closed/a.jpg", "a hat"], [], None) == (
+        "image-missing",
+        "closed/a.jpg cannot be opened: Permission denied.",
+    )
+
+
+def test_a_prompt_too_many_is_told_why_it_was_taken_for_an_image():
+    with pytest.raises(SdopsError) as caught:
+        ask(["a.jpg", "a hat"], ["a cat"], None, Settings())
+    assert caught.value.message == "a hat does not exist."
+    assert "With -p or --prompts every other word is taken for an image." in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def test_json_is_one_document_and_nothing_else(sdops, photo):
         ("new/folder/photo-8.png", "a [bold]cat[/]", 8, False),
     ]
     assert document["settings"]["strength"] == 0.8
+    assert document["passes"] == 4
     assert document["host"]["model"] == "demo"
 
 
@@ -101,6 +102,12 @@ def test_wrong_use_is_answered_in_one_or_two_lines_and_exit_code_2(sdops, photo,
     document = json.loads(as_json.out)
     assert (as_json.code, as_json.err) == (2, "")
     assert (document["ok"], document["error"]["code"]) == (False, code)
+
+
+def test_debug_shows_where_an_error_came_from_and_json_is_still_one_document(sdops):
+    ran = sdops("--debug", "run", "none.jpg", "a hat", "--json")
+    assert (ran.code, json.loads(ran.out)["error"]["code"]) == (2, "image-missing")
+    assert ran.err.startswith("Traceback")
 
 
 def test_one_bad_image_of_two_is_exit_code_1(sdops, photo, tmp_path):
@@ -165,6 +172,20 @@ def test_ctrl_c_while_the_libraries_load_is_calm(photo, tmp_path):
     assert process.returncode == 130
     assert printed == ""
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["words", "json"])
+def test_ctrl_c_before_the_job_has_begun_is_answered(sdops, photo, monkeypatch, as_json):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sdops.jobs.request.ask", stop)
+    ran = sdops("run", photo, "a hat", *QUICK, *["--json"] * as_json)
+    assert ran.code == 130
+    if as_json:
+        assert json.loads(ran.out)["error"]["code"] == "interrupted"
+    else:
+        assert (ran.out, ran.err) == ("", "Error: Interrupted.\n")
 
 
 def test_control_characters_in_a_file_name_do_not_reach_the_terminal(sdops, tmp_path):

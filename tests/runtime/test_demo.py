@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 
 import pytest
 from sdops_runtime import demo
@@ -59,3 +60,13 @@ def test_a_cache_that_does_not_take_it_is_named(libraries, tmp_path, monkeypatch
     assert caught.value.code == code
     assert str(tmp_path / "cache" / "sdops") in caught.value.message
     assert list((tmp_path / "cache" / "sdops").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_while_it_is_built_is_called_full(libraries, small_disk, monkeypatch):
+    free = os.statvfs(small_disk)
+    (small_disk / "filler").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 2**20))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
+    with pytest.raises(SdopsError) as caught:
+        demo.ensure()
+    assert caught.value.code == "disk-full"
+    assert list((small_disk / "sdops").iterdir()) == []

@@ -81,6 +81,16 @@ def test_a_blank_prompt_is_refused(prompts):
     assert caught.value.code == "prompt-empty"
 
 
+@pytest.mark.parametrize(
+    ("prompt", "negative"), [("a h\udce4t", None), ("a hat", "bl\udce4")], ids=["prompt", "negative prompt"]
+)
+def test_bytes_that_are_no_text_are_refused(prompt, negative):
+    with pytest.raises(SdopsError) as caught:
+        JobRequest(("a.png",), (prompt,), Settings(negative_prompt=negative)).check()
+    assert caught.value.code == "settings-invalid"
+    assert caught.value.message.endswith("prompt holds bytes that are no UTF-8 text.")
+
+
 def test_the_last_seed_has_to_exist_too():
     with pytest.raises(SdopsError) as caught:
         JobRequest(("a.png",), ("a hat",), Settings(seed=MAX_SEED, images=2)).check()

@@ -23,6 +23,7 @@ class Outcome:
     out: Path
     last: Event = field(default_factory=lambda: Event("none"))
     loaded: dict[str, Any] = field(default_factory=dict)
+    passes: int | None = None
     pictures: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
     notices: list[dict[str, Any]] = field(default_factory=list)
@@ -32,6 +33,8 @@ class Outcome:
         data = dict(event.data)
         if event.kind == "loaded":
             self.loaded = data
+        elif event.kind == "planned":
+            self.passes = data["passes"]
         elif event.kind == "image":
             self.pictures.append(data)
         elif event.kind == "item_failed":

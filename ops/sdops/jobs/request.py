@@ -54,11 +54,13 @@ def ask(words: Sequence[str], prompts: Sequence[str], prompts_file: Path | None,
     sources = tuple(Path(name) for name in names)
     request = JobRequest(tuple(source.name for source in sources), tuple(texts), settings)
     request.check()
+    hint = "Check the file's name and folder."
+    if prompts or prompts_file is not None:
+        hint += " With -p or --prompts every other word is taken for an image."
     for source in sources:
-        if not source.exists():
-            raise SdopsError(
-                "image-missing", f"{source} does not exist.", "Check the file's name and folder."
-            )
+        reason = _why_not_there(source)
+        if reason:
+            raise SdopsError("image-missing", f"{_short(str(source))} {reason}.", hint)
     return Asked(request, sources)
 
 
@@ -92,6 +94,17 @@ def _is_file(word: str) -> bool:
         return Path(word).is_file()
     except (OSError, ValueError):
         return False  # a prompt may be longer than a file name can be
+
+
+def _why_not_there(source: Path) -> str:
+    """Why a file cannot be had, as the end of a sentence; empty if it is there."""
+    try:
+        source.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except (OSError, ValueError) as error:  # a folder that is closed to us; a prompt that is no file name
+        return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
+    return ""
 
 
 def _short(text: str) -> str:

@@ -1,17 +1,16 @@
 """How an error is shown: one or two plain lines on stderr, or one JSON document on stdout."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from sdops.errors import SdopsError
-from sdops.report.terminal import messages, plain
+from sdops.report.terminal import document, messages, plain
 
 
 def render(error: SdopsError, as_json: bool) -> None:
     """Prints what is wrong and what to type."""
     if as_json:
-        print(json.dumps({"ok": False, "error": as_data(error)}, ensure_ascii=False))  # noqa: T201
+        document({"ok": False, "error": as_data(error)})
         return
     console = messages()
     console.print("[bold red]Error:[/]", plain(error.message), soft_wrap=True)
@@ -30,6 +29,15 @@ def usage(error: Exception, words: Sequence[str]) -> SdopsError:
     commands = [word for word in words if not word.startswith("-")]
     command = f" {commands[0]}" if commands[:1] == ["run"] else ""
     return SdopsError("usage", " ".join(said.split()), f"See: sdops{command} --help")
+
+
+def unprintable(error: OSError) -> SdopsError:
+    """The error for a stdout that takes no more, a file on a full disk say."""
+    return SdopsError(
+        "output-unwritable",
+        f"The result cannot be printed: {error.strerror}.",
+        "Pictures that were made are kept.",
+    )
 
 
 def interrupted(as_json: bool) -> None:

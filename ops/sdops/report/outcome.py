@@ -1,6 +1,6 @@
 """How the end of a job is shown: a table of files, or one JSON document, and the exit code."""
 
-import json
+import re
 import shlex
 import sys
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from sdops.errors import Exit, SdopsError
 from sdops.errors import exit_code as code_of
 from sdops.jobs.local import Outcome
 from sdops.report import failure
-from sdops.report.terminal import messages, plain, results
+from sdops.report.terminal import document, messages, plain, results
 
 
 def exit_code(outcome: Outcome) -> Exit:
@@ -28,7 +28,7 @@ def exit_code(outcome: Outcome) -> Exit:
 def render(outcome: Outcome, as_json: bool) -> None:
     """Prints the pictures made, then what is missing and why."""
     if as_json:
-        print(json.dumps(as_data(outcome), ensure_ascii=False))  # noqa: T201
+        document(as_data(outcome))
         return
     if outcome.pictures:
         results().print(_table(outcome))
@@ -36,7 +36,10 @@ def render(outcome: Outcome, as_json: bool) -> None:
 
 
 def as_data(outcome: Outcome) -> dict[str, Any]:
-    """The document of ``--json``; ``ok`` is true when every picture was made."""
+    """The document of ``--json``; ``ok`` is true when every picture was made.
+
+    passes: the steps that really run, None where it did not come to that.
+    """
     last = outcome.last.data
     request = outcome.asked.request
     error = {key: last[key] for key in ("code", "message", "hint")} if outcome.last.kind == "failed" else None
@@ -46,6 +49,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "end": outcome.last.kind,
         "error": error,
         "settings": asdict(request.settings),
+        "passes": outcome.passes,
         "host": outcome.loaded,
         "pictures": [
             {
@@ -120,11 +124,15 @@ def _how_to_go_on(outcome: Outcome) -> str:
     request = outcome.asked.request
     words = _without(sys.argv[1:], "--seed")
     if request.total == request.settings.images and not outcome.failed:
-        words = [*_without(_without(words, "--images"), "-n"), "--seed", str(missing[0])]
-        words += ["--images", str(len(missing))] if len(missing) > 1 else []
+        words = _without(_without(words, "--images"), "-n")
+        added = ["--seed", str(missing[0])]
+        added += ["--images", str(len(missing))] if len(missing) > 1 else []
     else:
-        words += ["--seed", str(request.settings.seed)]
-        words += ["--overwrite"] if outcome.pictures and "--overwrite" not in words else []
+        added = ["--seed", str(request.settings.seed)]
+        added += ["--overwrite"] if outcome.pictures and "--overwrite" not in words else []
+    # What follows two dashes counts as an image or the prompt, whatever it looks like.
+    end = words.index("--") if "--" in words else len(words)
+    words[end:end] = added
     return f"Missing seeds: {_listed(missing)}\nTo make them: sdops {shlex.join(words)}"
 
 
@@ -138,7 +146,8 @@ def _without(words: list[str], option: str) -> list[str]:
     found: list[str] = []
     skip = False
     for word in words:
-        if not skip and word != option and not word.startswith(f"{option}="):
+        joined = word.startswith(f"{option}=") or (len(option) == 2 and re.fullmatch(f"{option}\\d+", word))
+        if not skip and word != option and not joined:
             found.append(word)
         skip = word == option and not skip
     return found

@@ -47,10 +47,10 @@ def watch(quiet: bool) -> Iterator[Watch]:
     console = messages()
     if quiet:
         yield lambda event: None
-    elif console.is_terminal:
+    elif console.is_terminal and not console.is_dumb_terminal:
         with Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             Count(),
             Rate(),
@@ -84,7 +84,7 @@ def describe(event: Event) -> Text | None:
 
 
 class _Lines:
-    """For pipes, files and CI: a line when something was done, none for every step."""
+    """A line when something was done, none for every step: for pipes, files, CI, terminals without cursor."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -98,6 +98,11 @@ def resolve(
     return LocalModel(path, name, commit)
 
 
+def is_folder(model: str) -> bool:
+    """Whether ``resolve`` takes this for a folder on this disk. Raises SdopsError("model-unknown")."""
+    return hub_name.folder(model) is not None
+
+
 def _local(folder: Path, weights: Sequence[str]) -> LocalModel:
     remedy = "Copy the folder again from where it is whole, or use another --model."
     layout.check(folder, weights, f"in {hub_name.shown(str(folder))}", remedy)

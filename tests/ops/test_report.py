@@ -1,0 +1,143 @@
+"""What the end of a job and an error look like: on terminals, in pipes, as JSON."""
+
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from sdops.errors import SdopsError
+from sdops.jobs.local import Outcome
+from sdops.jobs.request import Asked
+from sdops.report import failure, outcome, progress, terminal
+from sdops_runtime.protocol import Event, JobRequest, Settings
+
+
+def picture(index, name):
+    """The data of a picture's event."""
+    found = {"index": index, "name": name, "sha256": "0" * 64, "seed": index, "input": 0, "prompt": 0}
+    return {**found, "width": 64, "height": 64, "seconds": 1.0, "flagged": False, "retried": False}
+
+
+def stopped(made, images, inputs=("a.jpg",), out=Path()):
+    """A job of which some pictures were made before it was interrupted."""
+    request = JobRequest(inputs, ("a hat",), Settings(images=images))
+    ended = Outcome(Asked(request, tuple(map(Path, inputs))), out)
+    for index in range(made):
+        ended.take(Event("image", picture(index, f"a-{index}.png")))
+    ended.take(Event("cancelled", {"missing": list(range(made, request.total)), "seconds": 1.0}))
+    return ended
+
+
+@pytest.mark.parametrize(
+    ("typed", "advised"),
+    [
+        ("run a.jpg 'a hat' -n 4", "run a.jpg 'a hat' --seed 2 --images 2"),
+        ("run a.jpg 'a hat' -n4 --seed=0", "run a.jpg 'a hat' --seed 2 --images 2"),
+        ("run --images=4 --seed 0 a.jpg 'a hat'", "run a.jpg 'a hat' --seed 2 --images 2"),
+        ("run -n 4 -- a.jpg '-a hat'", "run --seed 2 --images 2 -- a.jpg '-a hat'"),
+    ],
+    ids=["apart", "joined", "first", "after two dashes"],
+)
+def test_what_to_type_for_the_rest_is_the_same_command_from_the_first_missing_seed(
+    monkeypatch, capsys, typed, advised
+):
+    monkeypatch.setattr(sys, "argv", ["sdops", *shlex.split(typed)])
+    outcome.render(stopped(2, 4), as_json=False)
+    assert capsys.readouterr().err.splitlines()[-1] == f"To make them: sdops {advised}"
+
+
+def test_for_a_job_of_several_images_it_is_the_whole_job_with_its_seed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["sdops", "run", "a.jpg", "b.jpg", "a hat"])
+    outcome.render(stopped(1, 1, ("a.jpg", "b.jpg")), as_json=False)
+    advised = "sdops run a.jpg b.jpg 'a hat' --seed 0 --overwrite"
+    assert capsys.readouterr().err.splitlines()[-1] == f"To make them: {advised}"
+
+
+def test_a_long_name_stays_in_one_piece_where_a_program_reads_it(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    out = Path("a-folder-with-a-long-name" * 5)
+    outcome.render(stopped(1, 1, out=out), as_json=False)
+    assert str(out / "a-0.png") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_is_readable_whatever_the_encoding_of_stdout(monkeypatch, encoding):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    failure.render(SdopsError("usage", "é — \udcff"), as_json=True)
+    sys.stdout.flush()
+    assert json.loads(raw.getvalue())["error"]["message"] == "é — \udcff"
+
+
+def test_letters_that_the_terminal_lacks_end_nothing(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    terminal.forgive()
+    print("IMAGE…")
+    sys.stdout.flush()
+    assert raw.getvalue() == b"IMAGE?\n"
+
+
+def printed_into(stdout, *words):
+    """Exit code and stderr of the console script, whose stdout is ``stdout``."""
+    command = [sys.executable, "-c", "from sdops.cli import main; main()", *words]
+    settings = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    ran = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=settings, timeout=60)
+    return ran.returncode, ran.stderr.splitlines()
+
+
+@pytest.mark.parametrize("words", [["run", "--help"], ["--version"]], ids=["much", "little"])
+def test_a_full_disk_behind_stdout_is_told_in_words(words):
+    with Path("/dev/full").open("w") as full:
+        assert printed_into(full, *words) == (
+            1,
+            [
+                "Error: The result cannot be printed: No space left on device.",
+                "Pictures that were made are kept.",
+            ],
+        )
+
+
+def test_a_reader_who_has_left_is_no_matter_for_words():
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        assert printed_into(writing, "run", "none.jpg", "a hat", "--json")[1] == []
+        assert printed_into(writing, "--help") == (1, [])
+    finally:
+        os.close(writing)
+
+
+def watched(monkeypatch, events, **settings):
+    """What is left on a pretended terminal after these events."""
+    paper = io.StringIO()
+    console = Console(file=paper, force_terminal=True, width=100, **settings)
+    monkeypatch.setattr(progress, "messages", lambda: console)
+    with progress.watch(quiet=False) as watch:
+        for event in events:
+            watch(event)
+        console.file.flush()
+    return paper.getvalue()
+
+
+def test_marks_in_a_models_name_are_no_marks_to_a_terminal(monkeypatch):
+    shown = watched(monkeypatch, [Event("loading", {"model": "./[/x]"}), Event("notice", {"message": "now"})])
+    assert "Loading ./[/x]" in shown
+    assert "Note: " in shown
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_a_line_for_each_picture(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    events = [Event("planned", {"total": 2, "passes": 3})]
+    events += [Event("image", picture(number, f"a-{number}.png")) for number in range(2)]
+    shown = watched(monkeypatch, events, color_system=None)
+    assert shown.splitlines() == [
+        "2 pictures, 3 steps each",
+        "[1/2] a-0.png in 1.0 s",
+        "[2/2] a-1.png in 1.0 s",
+    ]
