@@ -349,9 +349,17 @@ def test_a_jump_host_leads_there(lab, server, reach, tmp_path):
         assert works(lab.controller.in_network(lambda: open_session(proxied)))
         inner.run(["systemctl", "stop", "ssh.socket", "ssh.service"], check=False)
         error = refused(lambda: lab.controller.in_network(lambda: open_session(host)))
-        assert (error.code, "jump host bastion" in error.message) == ("host-unreachable", True)
+        assert (error.code, "Jump host bastion" in error.message) == ("host-unreachable", True)
     finally:
         lab.remove(inner)
+
+
+def test_jump_hosts_in_a_circle(lab, tmp_path):
+    config = tmp_path / "config"
+    config.write_text("Host a\n  ProxyJump b\nHost b\n  ProxyJump a\n")
+    host = Host("gpu1", "a", ssh_args=("-F", str(config)))
+    error = refused(lambda: lab.controller.in_network(lambda: open_session(host)))
+    assert (error.code, "circle" in error.message) == ("ssh-settings", True), error.message
 
 
 def test_a_proxy_command_that_fails_is_quoted(reach):
