@@ -8,8 +8,8 @@ import logging
 import socket
 import threading
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sdops import transport_known, transport_trust
@@ -23,6 +23,12 @@ from sdops.transport_socket import KEEPALIVE, Deadline, Proxy, dial, said
 
 #: More machines in a row than this are a loop.
 MOST_JUMPS = 8
+
+#: Logins under way at one machine. OpenSSH's servers begin to turn some away at the tenth (MaxStartups), and
+#: take a while to notice that one is done: with eight at once some were still turned away.
+AT_ONCE = 4
+_doors: dict[tuple[str, int], threading.Semaphore] = {}
+_doors_lock = threading.Lock()
 
 
 def open_session(host: Host, timeout: float) -> ChannelSession:
@@ -88,8 +94,26 @@ def _connect(
         opened.append(proxy)
         sock = proxy.socket
     else:
-        sock = dial(way, name, deadline)
+        with _door(way, name, deadline):
+            return _open(way, name, dial(way, name, deadline), None, deadline, opened)
     return _open(way, name, sock, proxy, deadline, opened)
+
+
+@contextmanager
+def _door(way: Way, name: str, deadline: Deadline) -> Iterator[None]:
+    """Lets few at once log in to one machine: that is a jump host, in front of many others."""
+    with _doors_lock:
+        door = _doors.setdefault((way.hostname, way.port), threading.Semaphore(AT_ONCE))
+    if not door.acquire(timeout=deadline.left):
+        raise SdopsError(
+            "host-slow",
+            f"{name} let nobody else in for {deadline.seconds:.0f} s.",
+            "Ask fewer hosts at once that lie behind it.",
+        )
+    try:
+        yield
+    finally:
+        door.release()
 
 
 def _through(

@@ -354,6 +354,32 @@ def test_a_jump_host_leads_there(lab, server, reach, tmp_path):
         lab.remove(inner)
 
 
+def test_many_at_once_through_one_jump_host(lab, server, new_host, tmp_path):
+    """More than its SSH server lets in at the same time."""
+    bastion = new_host()
+    config = tmp_path / "config"
+    config.write_text(
+        f"Host *\n  IdentityFile {lab.controller.key}\n  UserKnownHostsFile {lab.controller.known_hosts}\n"
+        f"  User root\nHost bastion\n  HostName {bastion.address}\n"
+        f"Host gpu*\n  HostName {server.address}\n  ProxyJump bastion\n"
+    )
+    found = []
+
+    def ask(number):
+        host = Host(f"gpu{number}", f"gpu{number}", ssh_args=("-F", str(config)))
+        found.append(works(lab.controller.in_network(lambda: open_session(host, 60))))
+
+    for host, most in ((bastion, 10), (server, 100)):
+        host.put("/etc/ssh/sshd_config.d/most.conf", f"MaxStartups {most}:100:{most}\n")
+        host.run(["systemctl", "restart", "ssh"])
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 20
+
+
 def test_jump_hosts_in_a_circle(lab, tmp_path):
     config = tmp_path / "config"
     config.write_text("Host a\n  ProxyJump b\nHost b\n  ProxyJump a\n")
