@@ -1,24 +1,22 @@
-"""SSH connections. The only module that imports Fabric and Paramiko, and only when a connection is made.
+"""Opens SSH connections. The only module that imports Fabric and Paramiko, and only when one is opened.
 
-Fabric opens the connection; commands go over channels of its transport and not through ``Connection.run``,
-which decodes what binary commands print and hands stdin on letter by letter. Fabric accepts every host key
-unless told otherwise: here a key that is not known is refused, whatever StrictHostKeyChecking says.
+Fabric accepts every host key unless told otherwise: here a key that is not known is refused, whatever
+StrictHostKeyChecking says.
 """
 
 import logging
-import selectors
 import socket
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-from sdops import transport_files, transport_known, transport_trust
+from sdops import transport_known, transport_trust
 from sdops.errors import SdopsError
 from sdops.inventory import Host
-from sdops.transport import Completed, command_line, hint
+from sdops.transport import hint
+from sdops.transport_channel import ChannelSession
 from sdops.transport_login import Login
 from sdops.transport_settings import Way, find_way, jump_way
 from sdops.transport_socket import KEEPALIVE, Deadline, Proxy, dial, said
@@ -26,13 +24,17 @@ from sdops.transport_socket import KEEPALIVE, Deadline, Proxy, dial, said
 #: More machines in a row than this are a loop.
 MOST_JUMPS = 8
 
-_lock = threading.Lock()
+#: Logins under way at one machine. OpenSSH's servers begin to turn some away at the tenth (MaxStartups), and
+#: take a while to notice that one is done: with eight at once some were still turned away.
+AT_ONCE = 4
+_doors: dict[tuple[str, int], threading.Semaphore] = {}
+_doors_lock = threading.Lock()
 
 
-def open_session(host: Host, timeout: float) -> "FabricSession":
+def open_session(host: Host, timeout: float) -> ChannelSession:
     """A session with a host; ``timeout`` is for all of it. See ``transport.open_session``."""
     # Meanwhile, since importing them takes longer than all that comes before they are needed.
-    threading.Thread(target=_libraries, daemon=True).start()
+    threading.Thread(target=_fabric, daemon=True).start()
     way = find_way(host.address, user=host.user, port=host.port, key=host.key, args=host.ssh_args)
     deadline = Deadline(min(timeout, way.connect_timeout or timeout))
     opened: list[Any] = []
@@ -41,128 +43,7 @@ def open_session(host: Host, timeout: float) -> "FabricSession":
     except BaseException:
         _close(opened)
         raise
-    return FabricSession(host.name, connection, opened)
-
-
-class FabricSession:
-    """An SSH connection, and what it goes through. See ``transport.Session``."""
-
-    def __init__(self, name: str, connection: Any, opened: list[Any]) -> None:
-        self._name = name
-        self._transport = connection.transport
-        self._opened = opened
-
-    def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout: float) -> Completed:
-        """Runs a command to its end."""
-        out, err = bytearray(), bytearray()
-        status = self._talk(argv, out.extend, err.extend, stdin, timeout)
-        return Completed(status, bytes(out), bytes(err))
-
-    def stream(
-        self,
-        argv: Sequence[str],
-        take: Callable[[bytes], None],
-        *,
-        stdin: bytes | Iterable[bytes] = b"",
-        timeout: float,
-    ) -> int:
-        """Runs a command, hands on what it prints on stdout as it comes, and returns the exit status."""
-        return self._talk(argv, take, lambda piece: None, stdin, timeout)
-
-    def put(self, source: Path, target: str, *, timeout: float) -> None:
-        """Brings a file there."""
-        transport_files.put(self, self._name, source, target, timeout)
-
-    def get(self, source: str, target: Path, *, timeout: float) -> None:
-        """Brings a file here."""
-        transport_files.get(self, self._name, source, target, timeout)
-
-    def close(self) -> None:
-        """Ends the connection, and those that it goes through."""
-        _close(self._opened)
-
-    def _talk(
-        self,
-        argv: Sequence[str],
-        take: Callable[[bytes], object],
-        take_error: Callable[[bytes], object],
-        stdin: bytes | Iterable[bytes],
-        timeout: float,
-    ) -> int:
-        from paramiko import SSHException
-
-        deadline = Deadline(timeout)
-        try:
-            channel = self._transport.open_session(timeout=deadline.left)
-            try:
-                # Paramiko waits for ever for the answer to this one.
-                with _limit(deadline, channel.close):
-                    channel.exec_command(command_line(argv).encode("utf-8", "surrogateescape"))
-                channel.settimeout(deadline.left)
-                threading.Thread(target=_feed, args=(channel, stdin), daemon=True).start()
-                self._listen(channel, take, take_error, deadline)
-                if channel.status_event.wait(deadline.left) and not deadline.over:
-                    status = int(channel.recv_exit_status())
-                    if status >= 0 or self._transport.is_active():
-                        return status
-            finally:
-                channel.close()
-        except (SSHException, OSError, EOFError) as error:
-            if self._transport.is_active() and not deadline.over:
-                raise SdopsError(
-                    "connection-lost", f"{self._name} started no command: {said(error)}."
-                ) from None
-        if deadline.over and self._transport.is_active():
-            raise SdopsError(
-                "host-slow",
-                f"{argv[0]} did not end on {self._name} within {timeout:g} s.",
-                "Try again when the host is less busy, or the network is.",
-            )
-        raise SdopsError(
-            "connection-lost",
-            f"The connection to {self._name} broke off.",
-            "Try again; if it happens again, see whether the host still runs.",
-        )
-
-    def _listen(
-        self,
-        channel: Any,
-        take: Callable[[bytes], object],
-        take_error: Callable[[bytes], object],
-        deadline: Deadline,
-    ) -> None:
-        """Hands on what comes until both streams have ended, the connection has, or the time is over."""
-        with selectors.DefaultSelector() as news:
-            news.register(channel.fileno(), selectors.EVENT_READ)
-            while not deadline.over:
-                news.select(deadline.left)
-                ended = channel.eof_received or channel.closed
-                while channel.recv_ready():
-                    take(channel.recv(1 << 16))
-                while channel.recv_stderr_ready():
-                    take_error(channel.recv_stderr(1 << 16))
-                if ended:
-                    return
-
-
-def _feed(channel: Any, stdin: bytes | Iterable[bytes]) -> None:
-    """Sends all of it, beside the reading: a command may answer before it has read everything."""
-    # Whatever ends the sending, a closed channel or file, shows on the other side as a short input.
-    with suppress(OSError, ValueError, EOFError):
-        for piece in (stdin,) if isinstance(stdin, bytes) else stdin:
-            channel.sendall(piece)
-        channel.shutdown_write()
-
-
-@contextmanager
-def _limit(deadline: Deadline, end: Callable[[], object]) -> Iterator[None]:
-    timer = threading.Timer(deadline.left, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    return ChannelSession(host.name, connection.transport, _paramiko().SSHException, lambda: _close(opened))
 
 
 def _close(opened: list[Any]) -> None:
@@ -177,46 +58,75 @@ def _close(opened: list[Any]) -> None:
             one.close()
 
 
-def _libraries() -> tuple[Any, Any]:
-    """Fabric and Paramiko; what they have to say goes to nobody's terminal."""
-    with _lock, warnings.catch_warnings():
-        # About algorithms of their own that nobody here asked for.
-        warnings.simplefilter("ignore")
-        import fabric
-        import paramiko
+def _paramiko() -> Any:
+    """Paramiko; what it has to say goes to nobody's terminal."""
+    # About algorithms of its own that nobody here asked for.
+    warnings.filterwarnings("ignore", module=r"paramiko(\.|$)")
+    import paramiko
+
     log = logging.getLogger("paramiko")
     log.propagate = False
     if not log.handlers:
         log.addHandler(logging.NullHandler())
-    return fabric, paramiko
+    return paramiko
 
 
-def _connect(way: Way, name: str, args: Sequence[str], deadline: Deadline, opened: list[Any]) -> Any:
+def _fabric() -> Any:
+    """Fabric, which takes twice as long to be imported as Paramiko alone."""
+    _paramiko()
+    import fabric
+
+    return fabric
+
+
+def _connect(
+    way: Way, name: str, args: Sequence[str], deadline: Deadline, opened: list[Any], depth: int = 0
+) -> Any:
     """A connection that stands. ``opened`` gets everything that has to be closed, as it comes to be."""
     sock: Any = None
-    if len(opened) > MOST_JUMPS:
+    if depth > MOST_JUMPS:
         raise SdopsError("ssh-settings", f"The jump hosts of {name} lead in a circle.", "Mend ProxyJump.")
     proxy: Proxy | None = None
     if way.jumps:
-        sock = _through(way, name, args, deadline, opened)
+        sock = _through(way, name, args, deadline, opened, depth)
     elif way.proxy:
         proxy = Proxy(way.proxy)
         opened.append(proxy)
         sock = proxy.socket
     else:
-        sock = dial(way, name, deadline)
+        with _door(way, name, deadline):
+            return _open(way, name, dial(way, name, deadline), None, deadline, opened)
     return _open(way, name, sock, proxy, deadline, opened)
 
 
-def _through(way: Way, name: str, args: Sequence[str], deadline: Deadline, opened: list[Any]) -> Any:
+@contextmanager
+def _door(way: Way, name: str, deadline: Deadline) -> Iterator[None]:
+    """Lets few at once log in to one machine: that is a jump host, in front of many others."""
+    with _doors_lock:
+        door = _doors.setdefault((way.hostname, way.port), threading.Semaphore(AT_ONCE))
+    if not door.acquire(timeout=deadline.left):
+        raise SdopsError(
+            "host-slow",
+            f"{name} let nobody else in for {deadline.seconds:.0f} s.",
+            "Ask fewer hosts at once that lie behind it.",
+        )
+    try:
+        yield
+    finally:
+        door.release()
+
+
+def _through(
+    way: Way, name: str, args: Sequence[str], deadline: Deadline, opened: list[Any], depth: int
+) -> Any:
     """A channel to the host through its jump hosts."""
-    _, paramiko = _libraries()
+    paramiko = _paramiko()
     before: Any = None
     ways = [jump_way(jump, args) for jump in way.jumps]
     for number, (here, there) in enumerate(zip(ways, [*ways[1:], way], strict=True)):
-        called = f"the jump host {way.jumps[number]} of {name}"
+        called = f"Jump host {way.jumps[number]} of {name}"
         if before is None:
-            connection = _connect(here, called, args, deadline, opened)
+            connection = _connect(here, called, args, deadline, opened, depth + 1)
         else:
             connection = _open(here, called, before, None, deadline, opened)
         try:
@@ -226,7 +136,7 @@ def _through(way: Way, name: str, args: Sequence[str], deadline: Deadline, opene
         except paramiko.ChannelException as error:
             raise SdopsError(
                 "host-unreachable",
-                f"{called} cannot reach {there.hostname} port {there.port}: {error.text}.".capitalize(),
+                f"{called} cannot reach {there.hostname} port {there.port}: {error.text}.",
                 "See whether the host runs, and whether the address is right as seen from there.",
             ) from None
         except paramiko.SSHException as error:
@@ -235,17 +145,10 @@ def _through(way: Way, name: str, args: Sequence[str], deadline: Deadline, opene
 
 
 def _open(way: Way, name: str, sock: Any, proxy: Proxy | None, deadline: Deadline, opened: list[Any]) -> Any:
-    fabric, paramiko = _libraries()
+    paramiko = _paramiko()
     known = transport_known.lookup(way.known, way.key_name)
+    transport = _greet(paramiko, sock, known, deadline)
     login = Login(way, name, deadline, paramiko)
-
-    def transport(sock: Any, **options: Any) -> Any:
-        made = paramiko.Transport(sock, **options)
-        security = made.get_security_options()
-        # First the kinds of keys that are known of the host: of several it shows one.
-        wanted = {kind for one in known for kind in _algorithms(one.kind)}
-        security.key_types = sorted(security.key_types, key=lambda kind: kind not in wanted)
-        return made
 
     class Policy:
         """Asked about every key, because the client is given no known hosts of its own."""
@@ -253,6 +156,7 @@ def _open(way: Way, name: str, sock: Any, proxy: Proxy | None, deadline: Deadlin
         def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
             transport_trust.judge(way, name, known, key.get_name(), key.asbytes())
 
+    fabric = _fabric()
     # Without settings of its own: ssh has told all of them.
     config = fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig())
     left = deadline.left
@@ -267,7 +171,7 @@ def _open(way: Way, name: str, sock: Any, proxy: Proxy | None, deadline: Deadlin
             "banner_timeout": left,
             "auth_timeout": left,
             "channel_timeout": left,
-            "transport_factory": transport,
+            "transport_factory": lambda sock, **options: transport,
             "auth_strategy": login,
         },
     )
@@ -284,6 +188,33 @@ def _open(way: Way, name: str, sock: Any, proxy: Proxy | None, deadline: Deadlin
     # Not before the login: until then servers answer it with a complaint.
     connection.transport.set_keepalive(KEEPALIVE)
     return connection
+
+
+def _greet(paramiko: Any, sock: Any, known: Sequence[transport_known.Known], deadline: Deadline) -> Any:
+    """A transport that has begun to exchange keys: Fabric is imported while the host thinks about them."""
+
+    class Begun(paramiko.Transport):  # type: ignore[misc]
+        """Waits where another one would begin."""
+
+        def start_client(self, event: Any = None, timeout: float | None = None) -> None:
+            end = Deadline(timeout if timeout is not None else deadline.left)
+            # As Paramiko itself does it: a thread that ends without a word is noticed soon.
+            while not done.wait(0.1) and not end.over and self.is_active():
+                pass
+            if not self.is_active():
+                raise self.get_exception() or paramiko.SSHException("the keys were not exchanged")
+            if not done.is_set():
+                raise TimeoutError
+
+    done = threading.Event()
+    made = Begun(sock)
+    security = made.get_security_options()
+    # First the kinds of keys that are known of the host: of several it shows one.
+    wanted = {kind for one in known for kind in _algorithms(one.kind)}
+    security.key_types = sorted(security.key_types, key=lambda kind: kind not in wanted)
+    made.banner_timeout = deadline.left
+    paramiko.Transport.start_client(made, event=done)
+    return made
 
 
 def _algorithms(kind: str) -> tuple[str, ...]:

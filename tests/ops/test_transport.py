@@ -2,10 +2,13 @@
 
 import hashlib
 import os
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
+import sdops
 from sdops import transport_files
 from sdops.errors import SdopsError
 from sdops.inventory import Host
@@ -224,3 +227,12 @@ def test_a_hint_keeps_its_commands_apart():
     assert text == "Do this.\n    ssh gpu1\n    true"
     assert split_hint(text) == ("Do this.", ("ssh gpu1", "true"))
     assert split_hint("Only words.") == ("Only words.", ())
+
+
+def test_one_module_alone_imports_the_ssh_libraries():
+    users = {
+        path.name
+        for path in Path(sdops.__file__).parent.rglob("*.py")
+        if re.search(r"^\s*(from|import) (fabric|paramiko)\b", path.read_text(), re.MULTILINE)
+    }
+    assert users == {"transport_fabric.py"}

@@ -349,9 +349,43 @@ def test_a_jump_host_leads_there(lab, server, reach, tmp_path):
         assert works(lab.controller.in_network(lambda: open_session(proxied)))
         inner.run(["systemctl", "stop", "ssh.socket", "ssh.service"], check=False)
         error = refused(lambda: lab.controller.in_network(lambda: open_session(host)))
-        assert (error.code, "jump host bastion" in error.message) == ("host-unreachable", True)
+        assert (error.code, "Jump host bastion" in error.message) == ("host-unreachable", True)
     finally:
         lab.remove(inner)
+
+
+def test_many_at_once_through_one_jump_host(lab, server, new_host, tmp_path):
+    """More than its SSH server lets in at the same time."""
+    bastion = new_host()
+    config = tmp_path / "config"
+    config.write_text(
+        f"Host *\n  IdentityFile {lab.controller.key}\n  UserKnownHostsFile {lab.controller.known_hosts}\n"
+        f"  User root\nHost bastion\n  HostName {bastion.address}\n"
+        f"Host gpu*\n  HostName {server.address}\n  ProxyJump bastion\n"
+    )
+    found = []
+
+    def ask(number):
+        host = Host(f"gpu{number}", f"gpu{number}", ssh_args=("-F", str(config)))
+        found.append(works(lab.controller.in_network(lambda: open_session(host, 60))))
+
+    for host, most in ((bastion, 10), (server, 100)):
+        host.put("/etc/ssh/sshd_config.d/most.conf", f"MaxStartups {most}:100:{most}\n")
+        host.run(["systemctl", "restart", "ssh"])
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 20
+
+
+def test_jump_hosts_in_a_circle(lab, tmp_path):
+    config = tmp_path / "config"
+    config.write_text("Host a\n  ProxyJump b\nHost b\n  ProxyJump a\n")
+    host = Host("gpu1", "a", ssh_args=("-F", str(config)))
+    error = refused(lambda: lab.controller.in_network(lambda: open_session(host)))
+    assert (error.code, "circle" in error.message) == ("ssh-settings", True), error.message
 
 
 def test_a_proxy_command_that_fails_is_quoted(reach):
