@@ -40,6 +40,13 @@ class Host:
         """Whether it is this machine, reached without SSH."""
         return self.connection == "local"
 
+    @property
+    def ssh_options(self) -> tuple[str, ...]:
+        """The options of ssh that go to it, as in ``-p 2222``."""
+        port = ("-p", str(self.port)) if self.port else ()
+        key = ("-i", str(Path(self.key).expanduser())) if self.key else ()
+        return (*self.ssh_args, *port, *key)
+
     def usable(self) -> "Host":
         """Itself. Raises SdopsError for a host that cannot be reached as it is set up."""
         for name, reason in self.broken.items():

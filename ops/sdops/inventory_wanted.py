@@ -64,6 +64,7 @@ def wanted_of(host: Host, inventory: Inventory) -> Wanted:
         **values,
         prefix=str(host.variables.get(PREFIX) or f"/home/{values['user']}/miniconda3"),
         address=host.address,
+        ssh=host.ssh_options,
         login=_myself() if host.local else host.user,
         playbook=playbook(host, inventory),
         digest=digest(),

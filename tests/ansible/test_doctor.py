@@ -19,6 +19,8 @@ pytestmark = pytest.mark.hosts
 ROOT = Path(__file__).parents[2]
 HOME = "/home/sdops"
 ENV = f"{HOME}/.conda/envs/env1"
+#: A version later than any that is known to work.
+LATER = "3000.0.0"
 SITE = f"{ENV}/lib/python3.9/site-packages"
 
 SMI = """<?xml version="1.0" ?>
@@ -79,12 +81,7 @@ class Person:
         """What a person does with a command that doctor printed."""
         words = shlex.split(command)
         run = self.play.lab.controller.run
-        if words[0] == "ssh":
-            config = ["-F", self.play.lab.controller.ssh_config]
-            argv = [words[0], *config, "-o", f"HostKeyAlias={self.host.name}", *words[1:]]
-        else:
-            argv = words
-        ran = run(argv, timeout=400, check=False, env=self.play.environment(), cwd=self.play.folder)
+        ran = run(words, timeout=400, check=False, env=self.play.environment(), cwd=self.play.folder)
         assert ran.rc == 0, ran.stdout + ran.stderr
 
 
@@ -135,16 +132,16 @@ FAULTS = {
     "env-missing": (f"mv {ENV} {ENV}.aside", f"mv {ENV}.aside {ENV}"),
     "env-incomplete": (f"mv {ENV}/.sdops.json {HOME}/aside", f"mv {HOME}/aside {ENV}/.sdops.json"),
     "mkl-too-new": (
-        f"cd {ENV}/conda-meta; mv mkl-*.json {HOME}/; cp {HOME}/mkl-*.json mkl-2024.2.2-h0_0.json",
-        f"cd {ENV}/conda-meta; rm mkl-2024.2.2-h0_0.json; mv {HOME}/mkl-*.json .",
+        f"cd {ENV}/conda-meta; mv mkl-*.json {HOME}/; cp {HOME}/mkl-*.json mkl-{LATER}-h0_0.json",
+        f"cd {ENV}/conda-meta; rm mkl-{LATER}-h0_0.json; mv {HOME}/mkl-*.json .",
     ),
     "numpy-too-new": (
-        f"cd {SITE}; mv numpy-*.dist-info {HOME}/; mkdir numpy-3.0.0.dist-info",
-        f"cd {SITE}; rmdir numpy-3.0.0.dist-info; mv {HOME}/numpy-*.dist-info .",
+        f"cd {SITE}; mv numpy-*.dist-info {HOME}/; mkdir numpy-{LATER}.dist-info",
+        f"cd {SITE}; rmdir numpy-{LATER}.dist-info; mv {HOME}/numpy-*.dist-info .",
     ),
     "hub-library-too-new": (
-        f"cd {SITE}; mv huggingface_hub-*.dist-info {HOME}/; mkdir huggingface_hub-3.0.0.dist-info",
-        f"cd {SITE}; rmdir huggingface_hub-3.0.0.dist-info; mv {HOME}/huggingface_hub-*.dist-info .",
+        f"cd {SITE}; mv huggingface_hub-*.dist-info {HOME}/; mkdir huggingface_hub-{LATER}.dist-info",
+        f"cd {SITE}; rmdir huggingface_hub-{LATER}.dist-info; mv {HOME}/huggingface_hub-*.dist-info .",
     ),
     "torch-without-cuda": (
         f"echo 'cuda: Optional[str] = None' >{SITE}/torch/version.py",

@@ -29,7 +29,7 @@ def _broken(facts: HostFacts) -> Finding | None:
     return Finding(
         "The installation of Miniconda was interrupted.",
         "Parts of it are missing.",
-        (f"{facts.wanted.prefix}/conda-meta/history is not there",),
+        (f"neither .sdops nor conda-meta/history is in {facts.wanted.prefix}",),
         "Remove what is there, and have the playbook install it anew. The environments lie elsewhere, "
         "and stay.",
         (

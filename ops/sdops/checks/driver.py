@@ -40,6 +40,12 @@ def _unloaded(facts: HostFacts) -> bool:
     return not _works(facts) and not isinstance(facts.driver, Unknown) and sure(driver(facts).module) == ""
 
 
+def _complains(facts: HostFacts) -> bool:
+    """Whether nvidia-smi has an error to tell, which says more than what is not there."""
+    found = facts.nvidia.report if isinstance(facts.nvidia, Nvidia) else None
+    return isinstance(found, Report) and bool(found.complaints)
+
+
 @unless_unknown
 def _gpu(facts: HostFacts) -> Finding | None:
     if facts.host == PASTED or not expected(facts) or _works(facts):
@@ -136,7 +142,7 @@ def _not_loaded(facts: HostFacts) -> Finding | None:
     said = ""
     if isinstance(facts.nvidia, Nvidia) and isinstance(facts.nvidia.report, Report):
         said = facts.nvidia.report.complains_of(Trouble.NO_DRIVER)
-    if not said and (isinstance(facts.driver, Unknown) or not _unloaded(facts)):
+    if not said and (isinstance(facts.driver, Unknown) or not _unloaded(facts) or _complains(facts)):
         return None
     return Finding(
         "The driver is installed and not loaded." if facts.host != PASTED else "The driver is not loaded.",

@@ -20,7 +20,7 @@ def there(facts: HostFacts, command: str, *, as_account: bool = False) -> str:
     if facts.host in (LOCAL, PASTED):
         return command
     login = facts.wanted.user if as_account else facts.wanted.login
-    return shlex.join(["ssh", f"{login}@{facts.wanted.address or facts.host}", command])
+    return shlex.join(["ssh", *facts.wanted.ssh, f"{login}@{facts.wanted.address or facts.host}", command])
 
 
 def rebuild(facts: HostFacts) -> tuple[str, ...]:

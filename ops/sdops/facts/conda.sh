@@ -2,7 +2,8 @@
 # shellcheck disable=SC2154
 say place "$(readlink -f "$prefix" 2>/dev/null)"
 if [ -x "$prefix/bin/conda" ]; then say program yes; else say program no; fi
-if [ -s "$prefix/conda-meta/history" ]; then say history yes; else say history no; fi
+# The playbook writes the first when all is there and works; an installation by hand has the second.
+if [ -s "$prefix/.sdops" ] || [ -s "$prefix/conda-meta/history" ]; then say history yes; else say history no; fi
 say owner "$(stat -L -c %U "$prefix" 2>/dev/null)"
 for one in "$prefix"/conda-meta/conda-[0-9]*.json "$prefix"/conda-meta/conda-anaconda-tos-*.json; do
     [ -e "$one" ] && say package "${one##*/}"

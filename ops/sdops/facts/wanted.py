@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Wanted:
     """A host's settings, with the defaults of the role ``sdops`` (ansible/roles/sdops/defaults/main.yml).
 
-    address: the host's name or address for ssh. login: the account that the
+    address: the host's name or address for ssh; ssh: its options for it. login: the account that the
     connection was made as. prefix: where conda is
     found on the host. hub: the model hub's address. playbook: the words that
     begin every command which mends this host (as in ``ansible-playbook -i
@@ -27,6 +27,7 @@ class Wanted:
     hub: str = "https://huggingface.co"
     prefix: str = "/home/sdops/miniconda3"
     address: str = ""
+    ssh: tuple[str, ...] = ()
     login: str = "root"
     playbook: tuple[str, ...] = ()
     digest: str = ""
