@@ -61,7 +61,7 @@ bench-provision: $(VENV)/ready ## Time the provisioning of fresh test hosts agai
 	PYTHONPATH=runtime:tests $(BIN)/python -m bench.provision --rounds $(ROUNDS) --torch $(TORCH)
 
 bench-doctor: $(VENV)/ready ## Time doctor for many (simulated) hosts against one
-	PYTHONPATH=ops:runtime $(BIN)/python tests/bench/doctor.py
+	PYTHONPATH=$(CURDIR)/ops:$(CURDIR)/runtime:$(CURDIR)/tests $(BIN)/python -m bench.doctor
 
 clean: ## Remove the environments and what the tools left
 	rm -rf $(VENV) $(GUIDE) .pytest_cache .mypy_cache .ruff_cache demo-pictures

@@ -188,6 +188,10 @@ app.command()(doctor)
 app.command()(hosts)
 
 
+def _commands() -> list[str]:
+    return [one.name or str(getattr(one.callback, "__name__", "")) for one in app.registered_commands]
+
+
 def main() -> None:
     """The console script: runs the app and turns what went wrong into words and an exit code."""
     from sdops.report import failure, terminal
@@ -223,7 +227,7 @@ def _answer(words: list[str]) -> int:
         return exit_code(error.code)
     except typer.TyperException as error:
         if words:  # without any, typer has shown the help; what is missing is plain to see
-            failure.render(failure.usage(error, words), as_json)
+            failure.render(failure.usage(error, words, _commands()), as_json)
         return Exit.USAGE
     except (KeyboardInterrupt, typer.Abort):
         failure.interrupted(as_json)

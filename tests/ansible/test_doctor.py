@@ -163,8 +163,9 @@ FAULTS = {
     "libcuda-shadowed": (f"touch {ENV}/lib/libcuda.so.1", f"rm {ENV}/lib/libcuda.so.1"),
     "conda-missing": (f"mv {HOME}/miniconda3 {HOME}/aside", f"mv {HOME}/aside {HOME}/miniconda3"),
     "disk-full": (
-        "fallocate -l $(($(df -k --output=avail / | tail -1) - 100))K /var/filler",
-        "rm /var/filler",
+        # A small disk of its own: a test host's own lies in this machine's memory.
+        "mount -t tmpfs -o size=1m tmpfs /tmp; fallocate -l 1000K /tmp/filler",
+        "umount /tmp",
     ),
     "token-open": (
         f"chmod 0644 {HOME}/.cache/huggingface/token",

@@ -2,17 +2,25 @@
 
     make bench-doctor
 
-The sessions are simulated: a round trip is a sleep of 50 ms, the host's own time another; what the host
+Fifty sessions are simulated: a round trip is a sleep of 50 ms, the host's own time another; what the host
 answers is what this machine answers to the same script. Real are doctor, its threads, parsers and checks.
+Where test hosts can be made, one and three of them are asked for real, by the command as it is typed, over
+links with the same round trip.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from hosts.host import Host
+from hosts.lab import Lab
+from hosts.machine import UnavailableError
 from sdops.checks import verdict
 from sdops.doctor import Target, chosen, examine_all
 from sdops.facts import script
@@ -72,8 +80,37 @@ def seconds(number: int, answer: bytes, word: str, host: float) -> float:
     return took
 
 
+def typed(lab: Lab, folder: Path, hosts: Sequence[Host], *words: str) -> float:
+    """Wall time of ``sdops doctor`` for test hosts, from its start to its end."""
+    inventory = folder / "inventory.ini"
+    inventory.write_text(lab.inventory(*hosts).read_text())
+    argv = [sys.executable, "-c", "from sdops.cli import main; main()", "doctor", "-i", inventory, *words]
+    environment = {**os.environ, "HOME": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
+    started = time.perf_counter()
+    ran = lab.controller.run(argv, check=False, timeout=120, env=environment, cwd=folder)
+    took = time.perf_counter() - started
+    if ran.rc not in (0, 1):
+        raise SystemExit(ran.stdout + ran.stderr)
+    return took
+
+
+def real(rounds: int) -> dict[str, list[float]]:
+    """Wall times for one host and three, quick and in full (fresh hosts: there is no torch to be started)."""
+    times: dict[str, list[float]] = {}
+    with Lab() as lab, tempfile.TemporaryDirectory(prefix="sdops-bench-") as name:
+        hosts = lab.hosts("bookworm", "bookworm", "bookworm", packages=False)
+        for host in hosts:
+            host.link.shape(delay=ROUND_TRIP / 2)
+        for _ in range(rounds + 1):
+            for number in (1, 3):
+                took = typed(lab, Path(name), hosts[:number], "--quick")
+                times.setdefault(f"{number} test hosts, --quick", []).append(took)
+    # The first round reads the inventory anew.
+    return {name: taken[1:] for name, taken in times.items()}
+
+
 def main() -> None:
-    """Prints medians and the ratio that matters."""
+    """Prints medians and the ratio that matters; then, where test hosts can be made, real ones."""
     parser = argparse.ArgumentParser(description="Time doctor for one, three and fifty simulated hosts.")
     parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
     rounds = parser.parse_args().rounds
@@ -91,6 +128,13 @@ def main() -> None:
         f"Simulated: {ROUND_TRIP * 1000:.0f} ms a round trip, {CONNECTING} of them to connect; "
         f"a host answers in {host:.2f} s, as this one did."
     )
+    try:
+        for name, taken in real(rounds).items():
+            print(f"{name} {statistics.median(taken):6.2f} s")
+    except UnavailableError as reason:
+        print(f"No test hosts here: {reason}")
+    else:
+        print(f"Real hosts, real SSH, {ROUND_TRIP * 1000:.0f} ms a round trip; goal for one: under 1.5 s.")
 
 
 if __name__ == "__main__":

@@ -90,9 +90,9 @@ s/^\\(HUGGING_FACE_HUB_TOKEN\\)=..*/token=\\1/p
 HEAD = """
 look() {
     if [ -n "$limit" ]; then
-        out=$("$limit" -k 2 "$2" sh -c "$3" 2>&1 </dev/null)
+        out=$("$limit" -k 2 "$2" sh -c "$ground$3" 2>&1 </dev/null)
     else
-        out=$(sh -c "$3" 2>&1 </dev/null)
+        out=$(sh -c "$ground$3" 2>&1 </dev/null)
     fi
     status=$?
     printf '\\n%s %s %s %s\\n%s' "$nonce" "$1" "$status" "$(printf %s "$out" | LC_ALL=C wc -c)" "$out"
@@ -113,9 +113,9 @@ def compose(probes: Iterable[Probe], wanted: Wanted, nonce: str) -> str:
     """The script that runs the probes one after the other, each no longer than its time."""
     ground = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables(wanted).items()) + PREAMBLE
     looks = "".join(
-        f"    look {probe.name} {probe.timeout} {shlex.quote(ground + probe.script)}\n" for probe in probes
+        f"    look {probe.name} {probe.timeout} {shlex.quote(probe.script)}\n" for probe in probes
     )
-    return f"nonce={shlex.quote(nonce)}\n{HEAD}{looks}{TAIL}"
+    return f"nonce={shlex.quote(nonce)}\nground={shlex.quote(ground)}\n{HEAD}{looks}{TAIL}"
 
 
 def variables(wanted: Wanted) -> dict[str, str]:

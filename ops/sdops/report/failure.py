@@ -1,6 +1,6 @@
 """How an error is shown: one or two plain lines on stderr, or one JSON document on stdout."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sdops.errors import SdopsError
@@ -23,11 +23,11 @@ def as_data(error: SdopsError) -> dict[str, Any]:
     return {"code": error.code, "message": error.message, "hint": error.hint}
 
 
-def usage(error: Exception, words: Sequence[str]) -> SdopsError:
-    """The parser's complaint in our form, with the help that lists what would be right."""
+def usage(error: Exception, words: Sequence[str], known: Collection[str]) -> SdopsError:
+    """The parser's complaint in our form, with the help that lists what would be right. known: commands."""
     said = error.format_message() if hasattr(error, "format_message") else str(error)
     commands = [word for word in words if not word.startswith("-")]
-    command = f" {commands[0]}" if commands[:1] == ["run"] else ""
+    command = f" {commands[0]}" if commands and commands[0] in known else ""
     return SdopsError("usage", " ".join(said.split()), f"See: sdops{command} --help")
 
 
