@@ -138,6 +138,11 @@ def test_good_settings_have_no_faults(judge: ModuleType, change: dict[str, Any])
             "as they stand in a file ~/.ssh/id_ed25519.pub.",
         ),
         (
+            {"keys": "ssh-ed25519 AAAA me@laptop"},
+            "service_user_authorized_keys is 'ssh-ed25519 AAAA me@laptop', which is no list. Set it to a "
+            "list of lines as they stand in a file ~/.ssh/id_ed25519.pub: ['ssh-ed25519 AAAA...'].",
+        ),
+        (
             {"keys": ["-----BEGIN OPENSSH PRIVATE KEY-----\nabcdefgh"]},
             "service_user_authorized_keys has '-----BEGIN OPENSSH PRIVATE KEY-----', which is no public "
             "key. Set it to lines as they stand in a file ~/.ssh/id_ed25519.pub.",

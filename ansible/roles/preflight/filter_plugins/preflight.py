@@ -95,7 +95,15 @@ def setting_faults(settings):
         faults.append("sdops_model is empty. Set it to a model's name at the hub or to a folder on the host.")
     for variable, url in settings["mirrors"].items():
         faults.extend(_address_faults(variable, str(url), file=variable != "sdops_hub_endpoint"))
-    for line in settings["keys"]:
+    keys = settings["keys"]
+    if isinstance(keys, str):
+        # Text is no list, and its letters are no keys.
+        faults.append(
+            f"service_user_authorized_keys is {_shortened(keys)!r}, which is no list. Set it to a list of "
+            "lines as they stand in a file ~/.ssh/id_ed25519.pub: ['ssh-ed25519 AAAA...']."
+        )
+        keys = []
+    for line in keys:
         if not KEY.fullmatch(str(line).strip()):
             faults.append(
                 f"service_user_authorized_keys has {_shortened(str(line))!r}, which is no public key. "
