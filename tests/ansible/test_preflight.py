@@ -52,6 +52,11 @@ def test_wrong_settings_fail_before_any_host_is_reached(tmp_path: Path) -> None:
     assert "sdops_env is 'base', which is no name for an environment." in said
 
 
+def test_an_old_ansible_fails_before_any_host_is_reached(tmp_path: Path) -> None:
+    play = Play(None, tmp_path, "preflight", variables={"__preflight_ansible": "2.14.18"})
+    assert "sdops needs 2.19 or later. Install" in play.run(words=NOBODY, ok=False).message
+
+
 def test_a_malformed_token_fails_before_any_host_is_reached_and_is_not_shown(tmp_path: Path) -> None:
     play = Play(None, tmp_path, "preflight", variables={"hub_token_value": "hf_can ary"})
     shown = play.run(words=(*NOBODY, "-vvv"), ok=False, env=SHOWN)

@@ -3,6 +3,7 @@
 Runs on the host's own Python, 3.9 or later.
 """
 
+import grp
 import hashlib
 import json
 import os
@@ -163,12 +164,14 @@ def keys(path):
 
 
 def account(name):
-    """User id and home of an account, or what they will be."""
+    """User id, home and groups of an account, or what they will be."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
-        return {"uid": None, "home": f"/home/{name}"}
-    return {"uid": entry.pw_uid, "home": entry.pw_dir}
+        return {"uid": None, "home": f"/home/{name}", "groups": []}
+    numbers = os.getgrouplist(name, entry.pw_gid)
+    groups = sorted(group.gr_name for group in grp.getgrall() if group.gr_gid in numbers)
+    return {"uid": entry.pw_uid, "home": entry.pw_dir, "groups": groups}
 
 
 def main():
