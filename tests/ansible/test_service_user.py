@@ -26,6 +26,7 @@ NO_GPU = {"sdops_expect_gpu": False}
 
 CHANGES = [
     "Install what the account needs",
+    "Write down that the account is sdops' own",
     "Create the account",
     "Let keys log in as the account",
     "Let the account's services run without a login",
