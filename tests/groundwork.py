@@ -10,6 +10,7 @@ from hosts.lab import Service
 def account(host: Host, name: str = "sdops") -> None:
     """Makes the account as the role service_user does: entered by root's keys, its own systemd at work."""
     home = f"/home/{name}"
+    host.put(f"/var/lib/sdops/account-{name}", "")
     host.inside(["useradd", "--create-home", "--shell", "/bin/bash", name])
     own = ["-o", name, "-g", name]
     host.inside(["install", "-d", "-m", "0700", *own, f"{home}/.ssh"])

@@ -183,6 +183,13 @@ CANDIDATES = {
         "Set service_user_authorized_keys to a list of public keys.",
         move_keys,
     ),
+    "account-with-sudo": without_gpu(
+        escape(
+            "sdops is an account on the host that has root's rights (group sudo), a person's perhaps. Set "
+            "sdops_user to another name."
+        ),
+        lambda host: host.inside(["useradd", "-m", "-G", "sudo", "sdops"]) and None,
+    ),
     "mirror-that-does-not-answer": without_gpu(
         f"sdops_conda_channel_alias is {CLOSED}, which the host cannot reach: Connection refused. Set it to "
         "an address that answers, or leave it out for the public one.",

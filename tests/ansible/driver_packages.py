@@ -12,19 +12,26 @@ PARTS = ["libnvidia-compute-535", "nvidia-driver-535"]
 CONTROL = """\
 Package: {}
 Version: {}
-Architecture: all
+Architecture: {}
+Multi-Arch: {}
 Maintainer: Nobody <nobody@invalid>
 Description: stands for a part of NVIDIA's driver
 """
 
 
-def package(host: Host, name: str, version: str) -> str:
+def control(name: str, version: str, architecture: str = "all") -> str:
+    """What a package says of itself."""
+    return CONTROL.format(name, version, architecture, "foreign" if architecture == "all" else "same")
+
+
+def package(host: Host, name: str, version: str, architecture: str = "all") -> str:
     """Builds an empty Debian package on a host and returns its path there."""
-    folder = f"/srv/build/{name}-{version}"
-    host.put(f"{folder}/DEBIAN/control", CONTROL.format(name, version))
+    folder = f"/srv/build/{name}-{version}-{architecture}"
+    path = f"/srv/apt/{name}_{version}_{architecture}.deb"
+    host.put(f"{folder}/DEBIAN/control", control(name, version, architecture))
     host.inside(["mkdir", "-p", "/srv/apt"])
-    host.inside(["dpkg-deb", "--build", folder, f"/srv/apt/{name}_{version}_all.deb"])
-    return f"/srv/apt/{name}_{version}_all.deb"
+    host.inside(["dpkg-deb", "--build", folder, path])
+    return path
 
 
 def upgrade(host: Host, version: str, *names: str) -> None:
@@ -35,7 +42,7 @@ def upgrade(host: Host, version: str, *names: str) -> None:
         content = host.root.joinpath(path.lstrip("/")).read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         tail = f"Filename: {path.removeprefix('/srv/apt/')}\nSize: {len(content)}\nSHA256: {digest}\n"
-        stanzas.append(CONTROL.format(name, version) + tail)
+        stanzas.append(control(name, version) + tail)
     host.put("/srv/apt/Packages", "\n".join(stanzas))
     host.put("/etc/apt/sources.list.d/driver.list", "deb [trusted=yes] file:/srv/apt ./\n")
     only = ["-o", "Dir::Etc::sourcelist=/dev/null"]

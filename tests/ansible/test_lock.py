@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,20 @@ def test_a_later_host_gets_the_same_packages_without_a_solve(
     assert "repodata" not in asked
     assert packages(later) == packages(ready)
     assert site.run(later, **listed).changed == ()
+
+
+def test_packages_of_a_folder_on_the_host_are_listed_by_their_public_address(
+    lock: Play, site: Play, ready: Host, made: mirror.Mirror, tmp_path: Path
+) -> None:
+    shutil.copytree(made.folder / "channels", ready.root / "srv/channels")
+    folder = {"sdops_conda_channel_alias": "file:///srv/channels"}
+    site.run(ready, **folder)
+    lock.run(ready, **folder)
+    urls = [line for line in (tmp_path / "locks/alpha.txt").read_text().splitlines() if "://" in line]
+    assert urls
+    assert all(url.startswith(PUBLIC) for url in urls)
+    listed = {"stack_env_lock": str(tmp_path / "locks/alpha.txt")}
+    assert site.run(ready, **folder, **listed).changed == ()
 
 
 def test_each_stack_has_a_list_from_one_of_its_hosts(

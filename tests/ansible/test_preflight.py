@@ -52,6 +52,11 @@ def test_wrong_settings_fail_before_any_host_is_reached(tmp_path: Path) -> None:
     assert "sdops_env is 'base', which is no name for an environment." in said
 
 
+def test_an_old_ansible_fails_before_any_host_is_reached(tmp_path: Path) -> None:
+    play = Play(None, tmp_path, "preflight", variables={"__preflight_ansible": "2.14.18"})
+    assert "sdops needs 2.19 or later. Install" in play.run(words=NOBODY, ok=False).message
+
+
 def test_a_malformed_token_fails_before_any_host_is_reached_and_is_not_shown(tmp_path: Path) -> None:
     play = Play(None, tmp_path, "preflight", variables={"hub_token_value": "hf_can ary"})
     shown = play.run(words=(*NOBODY, "-vvv"), ok=False, env=SHOWN)
@@ -108,10 +113,21 @@ def test_a_host_passes_or_is_refused_and_stays_as_it_was(judged: dict[str, Judge
 @pytest.mark.hosts
 def test_what_is_on_a_small_disk_already_counts(play: Play, new_host: NewHost) -> None:
     host = new_host(disk="1G")
-    small = {"preflight_disk_stack_mb": {"guide": 900}, "preflight_disk_model_mb": 100}
+    small: dict[str, object] = {"preflight_disk_stack_mb": {"guide": 900}, "preflight_disk_model_mb": 100}
     play.run(host, **NO_GPU, **small)
     host.inside(["sh", "-c", "useradd -m sdops && head -c 500M /dev/zero > /home/sdops/model"])
     play.run(host, **NO_GPU, **small)
+
+    # But not what stays beside a stack that is still to come.
+    there = "/home/sdops/.conda/envs/env1-guide-01234567"
+    host.inside(["sh", "-c", f"mkdir -p {there} && mv /home/sdops/model {there}"])
+    host.put(f"{there}/.sdops.json", '{"stack": "guide"}')
+    play.run(host, **NO_GPU, **small)
+    small["preflight_disk_stack_mb"] = {"cu124": 900}
+    assert (
+        "set preflight_disk_stack_mb"
+        in play.run(host, ok=False, **NO_GPU, **small, sdops_stack="cu124").message
+    )
 
 
 @pytest.mark.hosts

@@ -138,6 +138,11 @@ def test_good_settings_have_no_faults(judge: ModuleType, change: dict[str, Any])
             "as they stand in a file ~/.ssh/id_ed25519.pub.",
         ),
         (
+            {"keys": "ssh-ed25519 AAAA me@laptop"},
+            "service_user_authorized_keys is 'ssh-ed25519 AAAA me@laptop', which is no list. Set it to a "
+            "list of lines as they stand in a file ~/.ssh/id_ed25519.pub: ['ssh-ed25519 AAAA...'].",
+        ),
+        (
             {"keys": ["-----BEGIN OPENSSH PRIVATE KEY-----\nabcdefgh"]},
             "service_user_authorized_keys has '-----BEGIN OPENSSH PRIVATE KEY-----', which is no public "
             "key. Set it to lines as they stand in a file ~/.ssh/id_ed25519.pub.",
@@ -148,6 +153,18 @@ def test_wrong_settings_are_told_with_what_to_set(
     judge: ModuleType, change: dict[str, Any], fault: str
 ) -> None:
     assert judge.setting_faults({**GOOD, **change}) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("version", "passes"), [("2.14.18", False), ("2.18.9", False), ("2.19.0rc1", True), ("3.0.0", True)]
+)
+def test_an_ansible_that_is_too_old_is_told(judge: ModuleType, version: str, passes: bool) -> None:
+    meta = (FILTERS.parents[1] / "meta" / "main.yml").read_text()
+    faults = judge.ansible_faults(version, meta)
+    assert len(faults) == (0 if passes else 1)
+    assert all(
+        fault.startswith(f"The Ansible on this machine has ansible-core {version},") for fault in faults
+    )
 
 
 def test_all_wrong_settings_are_told_at_once(judge: ModuleType) -> None:
@@ -281,7 +298,7 @@ def test_every_state_of_the_driver_has_a_remedy_that_leaves_it_alone(judge: Modu
 
 def room(**change: Any) -> dict[str, Any]:
     found = {
-        "account": {"uid": None, "home": "/home/sdops"},
+        "account": {"uid": None, "home": "/home/sdops", "groups": []},
         "free_mb": 20000,
         "occupied_mb": 0,
         "memory_mb": 16000,
@@ -326,10 +343,19 @@ WANTED = {
             id="memory",
         ),
         pytest.param(
-            room(account={"uid": 33, "home": "/var/www"}),
+            room(account={"uid": 33, "home": "/var/www", "groups": ["www-data"]}),
             ["sdops is an account of the host's own system. Set sdops_user to another name."],
             id="a system's account",
         ),
+        pytest.param(
+            room(account={"uid": 1000, "home": "/home/sdops", "groups": ["adm", "lxd", "sudo"]}),
+            [
+                "sdops is an account on the host that has root's rights (group lxd, sudo), a person's "
+                "perhaps. Set sdops_user to another name."
+            ],
+            id="a person's account",
+        ),
+        pytest.param(room(account={"uid": 1000, "home": "/home/sdops", "groups": ["sdops"]}), [], id="own"),
         pytest.param(
             room(mirrors={"sdops_pip_index_url": "timed out."}),
             [

@@ -14,6 +14,7 @@ from hosts.host import Host
 from hosts.lab import Lab
 from plays import Play
 
+from .candidates import install_packages
 from .driver_packages import PARTS, held, noted, package, upgrade
 from .logins import logged_in, login, main_process, sshd
 
@@ -25,6 +26,7 @@ NO_GPU = {"sdops_expect_gpu": False}
 
 CHANGES = [
     "Install what the account needs",
+    "Write down that the account is sdops' own",
     "Create the account",
     "Let keys log in as the account",
     "Let the account's services run without a login",
@@ -154,8 +156,10 @@ def test_hardening_forbids_passwords_and_cuts_nobody_off(alone: Play, lab: Lab, 
         # As on a cloud's image: passwords allowed by cloud-init's own settings.
         host.inside(["rm", "/etc/ssh/sshd_config.d/10-test-host.conf"])
         host.put("/etc/ssh/sshd_config.d/50-cloud-init.conf", "PasswordAuthentication yes\n")
+        # Debian says no to one way of asking for a password, by either of its names; others' images do not.
+        host.inside(["sed", "-Ei", "/^(Challenge|Kbd)/d", "/etc/ssh/sshd_config"])
         host.inside(["systemctl", "reload", "ssh"])
-    assert [sshd(host)["passwordauthentication"] for host in hosts] == ["yes"] * len(hosts)
+    assert [set(sshd(host).values()) for host in hosts] == [{"yes"}] * len(hosts)
     main = [main_process(host) for host in hosts]
     with contextlib.ExitStack() as stack:
         sessions = [stack.enter_context(logged_in(lab, host)) for host in hosts]
@@ -223,6 +227,32 @@ def test_hardening_that_would_not_hold_is_refused(alone: Play, fleet: Fleet) -> 
     )
 
 
+def test_what_an_image_may_lack_is_installed(alone: Play, fleet: Fleet) -> None:
+    """Without sudo Ansible does not become the account; nothing of it is for the account itself."""
+    host = fleet.any
+    host.inside(["env", "SUDO_FORCE_REMOVE=yes", "dpkg", "--purge", "sudo"])
+    assert alone.run(host, **NO_GPU).changed == (CHANGES[0],)
+    assert host.inside(["sudo", "-u", "sdops", "id", "-un"]).stdout == "sdops\n"
+    assert host.run(["sudo", "-n", "true"], user="sdops", check=False).rc == 1
+
+
+@pytest.mark.parametrize(
+    "setting", ["1iPasswordAuthentication yes", "$aMatch User root\\nPasswordAuthentication yes"]
+)
+def test_hardening_that_something_else_overrides_is_refused(alone: Play, fleet: Fleet, setting: str) -> None:
+    host = fleet.any
+    original = host.inside(["cat", "/etc/ssh/sshd_config"]).stdout
+    host.inside(["sed", "-i", setting, "/etc/ssh/sshd_config"])
+    host.inside(["systemctl", "reload", "ssh"])
+    hardened = {**NO_GPU, "service_user_harden_ssh": True}
+    refused = [alone.run(host, ok=False, **hardened) for _ in range(2)]
+    host.put("/etc/ssh/sshd_config", original)
+    for outcome in refused:
+        assert "let people in by password all the same: passwordauthentication yes. Remove" in outcome.message
+    assert alone.run(host, **hardened).changed == ("Forbid logins by password", "Make sshd read its settings")
+    alone.run(host, **NO_GPU)
+
+
 @pytest.fixture(scope="module")
 def with_driver(fleet: Fleet) -> tuple[Host, ...]:
     """The fleet's hosts with a driver, and one more package of NVIDIA's that somebody else holds."""
@@ -262,6 +292,27 @@ def test_a_new_part_of_the_driver_joins_what_is_held(alone: Play, with_driver: t
     alone.run(host)
     assert noted(host) == ["cuda-drivers-535", *PARTS]
     assert held(host) == [*noted(host), "nvidia-x"]
+
+
+def test_a_lock_of_another_package_manager_is_waited_for(alone: Play, with_driver: tuple[Host, ...]) -> None:
+    """It was taken after preflight has looked."""
+    host = with_driver[0]
+    host.inside(["apt-mark", "unhold", PARTS[0]])
+    install_packages(host)
+    host.inside(["sh", "-c", "(sleep 8; systemctl stop other-packages) >/dev/null 2>&1 &"])
+    assert alone.run(host).changed[-1] == "Hold the packages"
+    assert PARTS[0] in held(host)
+
+
+def test_libraries_for_another_architecture_are_held_too(alone: Play, with_driver: tuple[Host, ...]) -> None:
+    """As on Ubuntu, whose drivers bring them along."""
+    host = with_driver[0]
+    host.inside(["dpkg", "--add-architecture", "i386"])
+    both = [package(host, "libnvidia-gl-535", "1", architecture=name) for name in ("amd64", "i386")]
+    host.inside(["dpkg", "--install", *both])
+    alone.run(host)
+    assert {"libnvidia-gl-535", "libnvidia-gl-535:i386"} <= set(held(host)) & set(noted(host))
+    assert alone.run(host).changed == ()
 
 
 def test_an_interrupted_installation_is_finished_but_not_of_a_driver(alone: Play, fleet: Fleet) -> None:

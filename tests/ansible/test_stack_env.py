@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from doubles import package_index
 from doubles.conda import mirror
 from fleets import Fleet, converge, of_each_release
 from groundwork import account, conda
@@ -229,6 +231,29 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(
     refused = play.run(ready, ok=False, __stack_env_sources=str(altered))
     assert "pip could not install the packages of alpha" in refused.message
     assert "env1" not in environments(ready)
+
+
+def test_wheels_larger_than_tmp_are_installed(
+    lab: Lab, play: Play, ready: Host, stacks: small_stacks.Stacks, tmp_path: Path
+) -> None:
+    """Debian 13 has /tmp in memory."""
+    altered, index = tmp_path / "sources", tmp_path / "index"
+    (altered / "locks").mkdir(parents=True)
+    index.mkdir()
+    (altered / "stack.json").write_bytes((stacks.folder / "stack.json").read_bytes())
+    text = f"version = '1.0'\nrest = '{'x' * 8_000_000}'\n"
+    wheel = package_index.make_wheel(index, small_stacks.MODULE, "1.0", {"sdops_probe": text})
+    (altered / "locks/alpha.txt").write_text(package_index.lock(wheel))
+    package_index.write(index)
+    serve = [sys.executable, "-I", "-m", "http.server", "--directory", index, "--bind"]
+    service = lab.serve(lambda address: [*serve, address, "8080"], 8080)
+    ready.inside(["mount", "-t", "tmpfs", "-o", "size=2m,mode=1777", "tmpfs", "/tmp"])
+    play.run(ready, __stack_env_sources=str(altered), sdops_pip_index_url=f"{service.url}/simple")
+    service.stop()
+    assert probes(ready) == ["1.0", "1.0"]
+    (place,) = environments(ready).keys() - {"env1"}
+    found = ready.inside(["find", f"{ENVS}/{place}", "-maxdepth", "1", "-name", "pip-*"])
+    assert found.stdout == ""
 
 
 def test_an_environment_of_somebody_else_is_left_alone(play: Play, ready: Host) -> None:

@@ -88,7 +88,24 @@ def live(host):
     assert len(host.inside(["pgrep", "-u", "sdops"]).stdout.split()) >= 3
 
 
-def test_an_account_that_does_nothing_is_removed_too(teardown, host):
+def test_an_account_that_was_there_before_stays_unless_it_may_go(lab, teardown, tmp_path, host):
+    """Neither site.yml nor the teardown makes it sdops' own."""
     host.inside(["useradd", "--create-home", "sdops"])
+    Play(lab, tmp_path, "service_user").run(host, sdops_expect_gpu=False)
+    refused = teardown.run(host, ok=False, **CONFIRMED)
+    assert refused.changed == ()
+    assert "was there before sdops" in refused.message
+    assert there(host, "/home/sdops") == ["/home/sdops"]
+    host.inside(["sh", "-c", refused.message.rpartition("on the host: ")[2]])
     teardown.run(host, **CONFIRMED)
-    assert there(host, "/home/sdops") == []
+    assert there(host, "/home/sdops", "/var/lib/sdops") == []
+
+
+def test_of_two_accounts_each_is_removed_by_its_own_teardown(teardown, host):
+    account(host)
+    account(host, "painter")
+    teardown.run(host, **CONFIRMED)
+    assert there(host, "/home/sdops", "/home/painter") == ["/home/painter"]
+    teardown.run(host, **CONFIRMED, sdops_user="painter")
+    assert there(host, "/home/painter", "/var/lib/sdops") == []
+    assert teardown.run(host, **CONFIRMED, sdops_user="painter").changed == ()

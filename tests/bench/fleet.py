@@ -30,7 +30,7 @@ LOCKS = Path(stack.__file__).with_name("locks")
 STACK = stack.load("guide")
 
 #: What the role service_user installs by default.
-PACKAGES = "tmux openssh-sftp-server dbus-user-session libpam-systemd"
+PACKAGES = "tmux openssh-sftp-server ca-certificates sudo dbus-user-session libpam-systemd"
 #: wget, which any cloud's image has and the guide needs; no proxy for pip, whose index needs none; a GPU.
 FURNISH = """export DEBIAN_FRONTEND=noninteractive
 apt-get -q update && apt-get -q -y --no-install-recommends install wget

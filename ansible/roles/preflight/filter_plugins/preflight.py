@@ -28,6 +28,9 @@ KEY = re.compile(
 #: The first user id that Debian and Ubuntu give to people (login.defs, UID_MIN).
 UID_MIN = 1000
 
+#: Groups whose members are as good as root: by sudo, or by what they may start.
+PRIVILEGED = ("admin", "docker", "lxd", "root", "sudo", "wheel")
+
 #: What a failing nvidia-smi means, by the states of the module nvidia_smi, and what helps. A driver is
 #: never touched: in a vGPU guest it must stay on its host's branch.
 GPU_STATES = {
@@ -68,6 +71,22 @@ GPU_STATES = {
 }
 
 
+def ansible_faults(version, meta):
+    """Why this Ansible is too old; meta: the text of a role's meta/main.yml."""
+    needed = re.search(r'^ *min_ansible_version: "([\d.]+)"$', meta, re.MULTILINE)[1]
+    if _numbers(version) >= _numbers(needed):
+        return []
+    return [
+        f"The Ansible on this machine has ansible-core {version}, and sdops needs {needed} or later. Install "
+        "the newest into a virtual environment of its own: python3 -m venv ~/ansible && "
+        "~/ansible/bin/pip install ansible; then run ~/ansible/bin/ansible-playbook."
+    ]
+
+
+def _numbers(version):
+    return [int(number) for number in re.findall(r"\d+", version)[:2]]
+
+
 def setting_faults(settings):
     """What is wrong with the inventory's settings, without a look at any host."""
     faults = []
@@ -95,7 +114,15 @@ def setting_faults(settings):
         faults.append("sdops_model is empty. Set it to a model's name at the hub or to a folder on the host.")
     for variable, url in settings["mirrors"].items():
         faults.extend(_address_faults(variable, str(url), file=variable != "sdops_hub_endpoint"))
-    for line in settings["keys"]:
+    keys = settings["keys"]
+    if isinstance(keys, str):
+        # Text is no list, and its letters are no keys.
+        faults.append(
+            f"service_user_authorized_keys is {_shortened(keys)!r}, which is no list. Set it to a list of "
+            "lines as they stand in a file ~/.ssh/id_ed25519.pub: ['ssh-ed25519 AAAA...']."
+        )
+        keys = []
+    for line in keys:
         if not KEY.fullmatch(str(line).strip()):
             faults.append(
                 f"service_user_authorized_keys has {_shortened(str(line))!r}, which is no public key. "
@@ -170,6 +197,11 @@ def room_faults(probe, settings):
     if account["uid"] is not None and account["uid"] < UID_MIN:
         faults.append(
             f"{settings['user']} is an account of the host's own system. Set sdops_user to another name."
+        )
+    elif rights := [name for name in account["groups"] if name in PRIVILEGED]:
+        faults.append(
+            f"{settings['user']} is an account on the host that has root's rights (group "
+            f"{', '.join(rights)}), a person's perhaps. Set sdops_user to another name."
         )
     # Of what lies there already, a part need not be written again; how much, the roles know.
     if probe["free_mb"] + probe["occupied_mb"] < disk:
@@ -311,6 +343,7 @@ class FilterModule:
     def filters(self):
         """The filters, by the names that tasks use."""
         return {
+            "preflight_ansible_faults": ansible_faults,
             "preflight_setting_faults": setting_faults,
             "preflight_named_mirrors": named_mirrors,
             "preflight_host_facts": host_facts,

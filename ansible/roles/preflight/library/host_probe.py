@@ -3,7 +3,9 @@
 Runs on the host's own Python, 3.9 or later.
 """
 
+import grp
 import hashlib
+import json
 import os
 import pwd
 import urllib.error
@@ -19,6 +21,10 @@ description: Changes nothing.
 options:
   account:
     description: Name of the account, which need not exist yet.
+    type: str
+    required: true
+  stack:
+    description: Name of the stack that is wanted. What environments of others occupy has no room for it.
     type: str
     required: true
   disk_mb:
@@ -66,25 +72,51 @@ def free_mb(path):
     return file_system.f_bavail * file_system.f_frsize // MB
 
 
-def occupied_mb(path):
-    """Disk in MB that files below a folder occupy, each counted once, on its file system only."""
+def of_other_stacks(home, stack):
+    """Folders of the environments below a home that are complete and made for other stacks than this one."""
+    found = []
+    for receipt in (home / ".conda" / "envs").glob("*/.sdops.json"):
+        try:
+            if json.loads(receipt.read_text(encoding="utf-8"))["stack"] != stack:
+                found.append(str(receipt.parent))
+        except (OSError, ValueError, LookupError, TypeError):
+            continue  # what it is made for is not known
+    return found
+
+
+def occupied_mb(path, left_out=()):
+    """Disk in MB that files below a folder occupy, each counted once, on its file system only.
+
+    Without those below the folders left out, and those that vanish meanwhile.
+    """
     if not path.is_dir():
         return 0
     seen, total, device = set(), 0, path.lstat().st_dev
-    waiting = [path]
+    waiting = [str(path)]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
+        for entry in entries(waiting.pop()):
+            try:
                 found = entry.stat(follow_symlinks=False)
-                if entry.is_dir(follow_symlinks=False):
-                    # Folders only: of files, an overlay tells the devices of its layers.
-                    if found.st_dev == device:
-                        waiting.append(entry.path)
-                    continue
-                if found.st_nlink == 1 or (found.st_dev, found.st_ino) not in seen:
-                    seen.add((found.st_dev, found.st_ino))
-                    total += found.st_blocks * 512
+            except OSError:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                # Folders only: of files, an overlay tells the devices of its layers.
+                if found.st_dev == device and entry.path not in left_out:
+                    waiting.append(entry.path)
+                continue
+            if found.st_nlink == 1 or (found.st_dev, found.st_ino) not in seen:
+                seen.add((found.st_dev, found.st_ino))
+                total += found.st_blocks * 512
     return total // MB
+
+
+def entries(folder):
+    """What is in a folder; nothing for one that has vanished."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:
+        return []
 
 
 def answer(url, timeout):
@@ -132,12 +164,14 @@ def keys(path):
 
 
 def account(name):
-    """User id and home of an account, or what they will be."""
+    """User id, home and groups of an account, or what they will be."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
-        return {"uid": None, "home": f"/home/{name}"}
-    return {"uid": entry.pw_uid, "home": entry.pw_dir}
+        return {"uid": None, "home": f"/home/{name}", "groups": []}
+    numbers = os.getgrouplist(name, entry.pw_gid)
+    groups = sorted(group.gr_name for group in grp.getgrall() if group.gr_gid in numbers)
+    return {"uid": entry.pw_uid, "home": entry.pw_dir, "groups": groups}
 
 
 def main():
@@ -145,6 +179,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "account": {"type": "str", "required": True},
+            "stack": {"type": "str", "required": True},
             "disk_mb": {"type": "int", "required": True},
             "mirrors": {"type": "dict", "default": {}, "no_log": False},
             "mirror_timeout": {"type": "int", "required": True},
@@ -163,7 +198,11 @@ def main():
         account=who,
         free_mb=free,
         # What an earlier run has put there need not be free again. Walked through only in doubt.
-        occupied_mb=occupied_mb(home) if free < module.params["disk_mb"] else 0,
+        occupied_mb=(
+            occupied_mb(home, of_other_stacks(home, module.params["stack"]))
+            if free < module.params["disk_mb"]
+            else 0
+        ),
         memory_mb=memory_mb(Path("/proc/meminfo").read_text(encoding="ascii")),
         root_keys=keys(Path("/root/.ssh/authorized_keys")),
         mirrors={name: answer(url, timeout) for name, url in sorted(module.params["mirrors"].items())},
