@@ -261,3 +261,14 @@ def test_the_best_stack_is_recommended_with_the_lines_to_set_it(sdops, tmp_path)
         "  cu124: runs",
         "  cu130: CUDA 13.0 needs driver 580.65.06 or later, and this is 580.11.02",
     ]
+
+
+def test_this_machine_is_examined_without_any_inventory(sdops):
+    """Whatever is wrong with it: it is examined, and what nobody has provisioned here is not judged."""
+    out, err, code = sdops("doctor", "--quick", "--json")
+    (host,) = json.loads(out)["hosts"]
+    assert (host["host"], host["examined"], err) == ("local", True, "")
+    assert code in (0, 1)
+    assert {one["topic"] for one in host["results"]} >= {"reach", "system", "hub"}
+    assert not {"conda", "env", "runtime"} & {one["topic"] for one in host["results"]}
+    assert [one for one in host["results"] if "failed" in (one["because"] or "")] == []

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sdops.checks.finding import Check, Result, Status
 from sdops.checks.judge import judge
 from sdops.checks.registry import CHECKS
+from sdops.checks.sure import is_local
 from sdops.errors import Exit, SdopsError
 from sdops.facts.host import HostFacts
 from sdops.facts.stored import PASTED
@@ -15,6 +16,9 @@ REACH = "reach"
 
 #: The topics that an output of nvidia-smi is judged by.
 OF_PASTED = ("driver", "gpu")
+
+#: The topics about what the playbook makes on a host.
+OF_HOSTS = ("conda", "env", "runtime")
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ def _shown(result: Result, facts: HostFacts, only: Collection[str]) -> bool:
         return False
     # A pasted output tells of nothing else, and was reached by nobody.
     told = facts.host != PASTED or (topic in OF_PASTED and result.status is not Status.SKIPPED)
+    # On this machine there is nothing that a playbook has made.
+    told = told and not (is_local(facts) and topic in OF_HOSTS)
     return told and (not only or result.check in only)
 
 
