@@ -88,6 +88,15 @@ MIG = MIG.replace(
     DIVIDED + "\n+" + "-" * 89 + "+\n| Proc",
 )
 
+JETSON = f"""\
++-----------------------------------------------------------------------------------------+
+| NVIDIA-SMI 540.9.0                Driver Version: N/A            CUDA Version: 12.6     |
+{TITLES}\
+|   0  Orin (nvgpu)                  N/A  | N/A              N/A |                  N/A |
+| N/A   N/A  N/A               N/A /  N/A | Not Supported        |     N/A          N/A |
+|                                         |                      |                  N/A |
+{RULE}"""
+
 QUERY = """
 ==============NVSMI LOG==============
 
@@ -263,6 +272,8 @@ OUTPUTS = {
         "12.2",
         [("GRID A100-2-10C", None, True, True, None)],
     ),
+    "table-head-only": (table("535", SHARE).split("|===")[0], "535.99.07", "12.2", None),
+    "table-jetson": (JETSON, None, "12.6", [("Orin (nvgpu)", None, None, False, None)]),
     "query": (
         QUERY,
         "535.99.07",

@@ -16,9 +16,10 @@ _CUDA = re.compile(r"\bCUDA\s+(?:UMD\s+)?Version:\s*([^\s|]+)(?=[\s|])", re.IGNO
 #: Number, name, persistence (on Windows: driver model) | bus and display | uncorrected ECC errors.
 _FIRST = re.compile(
     r"^\|\s*(\d{1,3})\s+(\S.*?)\s+(On|Off|N/A|ERR!|WDDM|TCC|MCDM)\s*\|"
-    r"\s*(?:[0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-9A-Fa-f]\s*[^|]*\|\s*([^|]*?)\s*\|"
+    r"\s*(?:(?:[0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-9A-Fa-f]|N/A)\s*[^|]*\|\s*([^|]*?)\s*\|"
 )
-_MEMORY = re.compile(r"^\s*(\d+ ?MiB|N/A|ERR!)\s*/\s*(\d+ ?MiB|N/A|ERR!)\s*$|^\s*(N/A|ERR!)\s*$")
+_NONE = r"N/A|ERR!|Not Supported"
+_MEMORY = re.compile(rf"^\s*(\d+ ?MiB|{_NONE})\s*/\s*(\d+ ?MiB|{_NONE})\s*$|^\s*({_NONE})\s*$")
 _MIG_ROW = re.compile(r"^\|\s*(\d{1,3})\s+\d+\s+\d+\s+\d+\s*\|\s*(\d+ ?MiB)\s*/\s*(\d+ ?MiB)\s*\|")
 _PROCESS = re.compile(
     r"^\|\s+(\d{1,3})\s+(?:(?:N/A|\d+)\s+(?:N/A|\d+)\s+)?(\d+)\s+([CGM+]+)\s+(.*?)\s+(\d+ ?MiB|N/A)?\s*\|$"
@@ -34,7 +35,8 @@ def read(text: str) -> Report:
     # What the last line ends in tells whether it is whole.
     head = lines[start] + ("\n" if start + 1 < len(lines) else "")
     driver, cuda = _DRIVER.search(head), _CUDA.search(head)
-    gpus = _gpus(lines[start + 1 : end])
+    # A table has a GPU: one without is cut off, or of another kind.
+    gpus = _gpus(lines[start + 1 : end]) or SILENT
     return Report(
         Form.TABLE,
         value.version(driver[1]) if driver else SILENT,
