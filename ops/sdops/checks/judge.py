@@ -40,7 +40,7 @@ def _hindrance(check: Check, done: dict[str, Result], topics: dict[str, str]) ->
                 continue
             if result.status is Status.ERROR or result.ignored:
                 return name
-            if result.status is Status.SKIPPED and need == name:
+            if result.status is Status.SKIPPED:
                 return result.because
     return ""
 

@@ -1,7 +1,7 @@
 """How doctor's results are shown: a few lines a host, or one JSON document."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
@@ -22,6 +22,9 @@ from sdops.facts.system import System
 from sdops.inventory import LOCAL
 from sdops.recommend import Recommendation, recommend
 from sdops.report.terminal import messages, plain, results
+
+#: Checks of this machine and not of the hosts.
+ABOUT_HERE = ("sshfs-missing",)
 
 STYLES = {Status.ERROR: "bold red", Status.WARNING: "yellow"}
 
@@ -46,7 +49,8 @@ def render(hosts: Sequence[Judged], strict: bool, as_json: bool) -> None:
     for number, host in enumerate(hosts):
         if number:
             console.print()
-        _render_host(console, host)
+        # What is wrong with this machine is told once, and not with every host.
+        _render_host(console, host, ABOUT_HERE if number else ())
     if len(hosts) > 1:
         console.print()
         console.print(_summary(hosts))
@@ -152,10 +156,12 @@ def render_list(as_json: bool) -> None:
             console.print(Text(f"  {one.id:<{width}}  {one.title}"), soft_wrap=True)
 
 
-def _render_host(console: Console, host: Judged) -> None:
+def _render_host(console: Console, host: Judged, told: Collection[str]) -> None:
     console.print(_heading(host.facts), soft_wrap=True)
     found = sorted(host.having(Status.ERROR, Status.WARNING), key=lambda one: one.status is Status.WARNING)
     for result in found:
+        if result.check in told:
+            continue
         assert result.finding is not None
         _render_finding(console, by_id(result.check), result, result.finding)
     for cause, group in groupby(

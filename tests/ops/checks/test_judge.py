@@ -32,6 +32,15 @@ def test_a_topic_stands_for_all_of_its_checks():
     }
 
 
+def test_a_topic_of_which_nothing_could_be_judged_stands_in_the_way_like_its_cause():
+    cause = check("a", WRONG, topic="reach")
+    assert outcome(cause, check("b", None, ("a",), topic="driver"), check("c", None, ("driver",))) == {
+        "a": ("error", ""),
+        "b": ("skipped", "a"),
+        "c": ("skipped", "a"),
+    }
+
+
 def test_a_warning_and_an_unknown_stand_in_nobodys_way():
     assert outcome(
         check("a", WRONG, severity=Severity.WARNING),
