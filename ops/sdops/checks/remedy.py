@@ -30,3 +30,9 @@ def rebuild(facts: HostFacts) -> tuple[str, ...]:
         return ()
     receipt = f"~/.conda/envs/{facts.wanted.env}/.sdops.json"
     return (there(facts, f"rm -f {receipt}", as_account=True), *words)
+
+
+def home(facts: HostFacts) -> str:
+    """The account's home on the host."""
+    account = getattr(facts.system, "account", None)
+    return getattr(account, "home", "") or f"/home/{facts.wanted.user}"
