@@ -251,10 +251,13 @@ OUTPUTS = {
             "580",
             row(0, "NVIDIA A100-SXM4-80GB", "1MiB", "81920MiB", "Disabled"),
             row(1, "NVIDIA A100-SXM4-80GB", "2MiB", "81920MiB", "Enabled*"),
+            row(2, "NVIDIA A100-SXM4-80GB", "2MiB", "81920MiB", "Disabled*"),
         ),
         "580.11.02",
         "13.0",
         [
+            ("NVIDIA A100-SXM4-80GB", 81920, False, False, None),
+            # A star: what it will be after the next reset, and is not yet.
             ("NVIDIA A100-SXM4-80GB", 81920, False, False, None),
             ("NVIDIA A100-SXM4-80GB", 81920, True, False, None),
         ],

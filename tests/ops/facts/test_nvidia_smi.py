@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sdops.facts.nvidia_smi import Complaint, Form, MigDevice, Process, Trouble, decode, read
+from sdops.facts.nvidia_smi import Complaint, Form, MigDevice, Process, Trouble, decode, read, value
+from sdops.facts.nvidia_smi.record import SILENT
 from sdops.facts.unknown import Unknown
 
 from . import smi_outputs as outputs
@@ -80,6 +81,30 @@ def test_what_else_a_table_says():
 
 def test_a_table_that_is_printed_again_and_again_is_read_once():
     assert facts(read(OUTPUTS["table-share"][0] * 3)) == OUTPUTS["table-share"][1:]
+
+
+def test_a_table_with_blank_lines_between_its_own_is_read():
+    text = OUTPUTS["table-several"][0].replace("\n", "\n\n")
+    assert facts(read(text)) == OUTPUTS["table-several"][1:]
+
+
+@pytest.mark.parametrize(("cell", "expected"), [("024MiB", None), ("0MiB", 0), ("1024MiB", 1024)])
+def test_an_amount_that_lost_its_beginning_is_none(cell, expected):
+    amount = value.mib(cell)
+    assert (None if isinstance(amount, Unknown) else amount) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("GRID P40-2B4", True),
+        ("A100-1-5CME", True),
+        ("NVIDIA L4-12Q", True),
+        ("NVIDIA A100-PCIE-40GB", False),
+    ],
+)
+def test_a_share_is_told_by_what_its_name_ends_in(name, expected):
+    assert value.share(name, SILENT) is expected
 
 
 def test_a_log_without_its_indentation_is_read():
@@ -169,9 +194,9 @@ def mutated(draw):
 def numbers(report):
     """Every number that a report has."""
     for gpu in known(report.gpus) or ():
-        for value in (gpu.memory_mib, gpu.memory_used_mib, gpu.memory_reserved_mib):
-            if isinstance(value, int):
-                yield str(value)
+        for amount in (gpu.memory_mib, gpu.memory_used_mib, gpu.memory_reserved_mib):
+            if isinstance(amount, int):
+                yield str(amount)
         for part in known(gpu.mig_devices) or ():
             yield from (str(one) for one in (part.memory_mib, part.memory_used_mib) if isinstance(one, int))
     yield from (value for value in (report.driver, report.cuda) if isinstance(value, str))

@@ -9,9 +9,10 @@ from sdops.facts.nvidia_smi.record import SILENT, Form, Gpu, MigDevice, Process,
 from sdops.facts.unknown import Unknown
 
 HEAD = re.compile(r"\bNVIDIA-SMI\s+\d[\d.]*\s")
-#: A version counts only if something comes after it: a text may be cut off within a number.
-_DRIVER = re.compile(r"\b(?:Driver|KMD)\s+Version:\s*([^\s|]+)(?=[\s|])", re.IGNORECASE)
-_CUDA = re.compile(r"\bCUDA\s+(?:UMD\s+)?Version:\s*([^\s|]+)(?=[\s|])", re.IGNORECASE)
+#: A version counts only if the table goes on after it: a text may be cut off within a number.
+_AFTER = r"(?=\s{2,}|\s*\||\s+CUDA\b)"
+_DRIVER = re.compile(rf"\b(?:Driver|KMD)\s+Version:\s*([^\s|]+){_AFTER}", re.IGNORECASE)
+_CUDA = re.compile(rf"\bCUDA\s+(?:UMD\s+)?Version:\s*([^\s|]+){_AFTER}", re.IGNORECASE)
 
 #: Number, name, persistence (on Windows: driver model) | bus and display | uncorrected ECC errors.
 _FIRST = re.compile(
@@ -29,12 +30,11 @@ _RULE = re.compile(r"^[+|][-=+|]+[+|]?$")
 
 def read(text: str) -> Report:
     """The first table in a text; what stands around it is passed over."""
-    lines = [line.rstrip() for line in text.splitlines(keepends=False)]
+    # Pastes have blank lines between the others.
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     start = next(number for number, line in enumerate(lines) if HEAD.search(f"{line} "))
     end = next((n for n in range(start + 1, len(lines)) if HEAD.search(f"{lines[n]} ")), len(lines))
-    # What the last line ends in tells whether it is whole.
-    head = lines[start] + ("\n" if start + 1 < len(lines) else "")
-    driver, cuda = _DRIVER.search(head), _CUDA.search(head)
+    driver, cuda = _DRIVER.search(lines[start]), _CUDA.search(lines[start])
     # A table has a GPU: one without is cut off, or of another kind.
     gpus = _gpus(lines[start + 1 : end]) or SILENT
     return Report(
@@ -92,15 +92,16 @@ def _gpu(block: Sequence[str], windows: bool, with_mig: bool) -> Gpu:
     used: int | Unknown = SILENT
     total: int | Unknown = SILENT
     mig: bool | Unknown = SILENT
-    for line in block[1:]:
+    # Each of them in its place: what comes later may be another GPU's whose first line is missing.
+    for number, line in enumerate(block[1:3]):
         cells = line.strip().strip("|").split("|")
         if len(cells) < 3 or not line.endswith("|"):
             # The memory's own column may be whole where the line is not.
             cells = line.strip().removeprefix("|").split("|")[:-1]
-        if len(cells) > 1 and (memory := _MEMORY.match(cells[1])):
+        if number == 0 and len(cells) > 1 and (memory := _MEMORY.match(cells[1])):
             used, total = (value.mib(memory[1] or memory[3]), value.mib(memory[2] or memory[3]))
         elif len(cells) > 2 and with_mig and not cells[0].strip() and not cells[1].strip():
-            mig = value.switch(cells[2])
+            mig = value.mode(cells[2])
     name = value.words(first[2])
     return Gpu(
         index=int(first[1]),

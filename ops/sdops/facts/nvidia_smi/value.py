@@ -6,11 +6,14 @@ from sdops.facts.nvidia_smi.record import SILENT
 from sdops.facts.unknown import Unknown
 
 #: A driver's or CUDA's version; the first may have two parts (Windows) or three.
-_VERSION = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}")
-_MIB = re.compile(r"(\d{1,9}) ?MiB")
+_VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){1,3}")
+#: No number begins with 0: what does has lost its beginning.
+_MIB = re.compile(r"(0|[1-9][0-9]{0,8}) ?MiB")
+_BARE = re.compile(r"0|[1-9][0-9]{0,8}")
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,14}")
 
-#: What vGPU profiles end in, as in GRID A100D-10C, NVIDIA L4-12Q, GRID A100-2-10C, A100-1-5CME.
-_PROFILE = re.compile(r"-\d{1,3}[ABCQ](ME)?$|\bGRID K\d{3}Q$")
+#: What vGPU profiles end in, as in GRID A100D-10C, NVIDIA L4-12Q, GRID A100-2-10C, A100-1-5CME, GRID P40-2B4.
+_PROFILE = re.compile(r"-[0-9]{1,3}([ACQ]|B4?)(ME)?$|\bGRID K[0-9]{3}Q$")
 
 #: What tables put in the place of the rest of a long name.
 _CUT = "..."
@@ -27,7 +30,7 @@ def silent(text: str | None) -> Unknown | None:
     plain = text.strip().strip("[]").strip()
     if plain.upper() in ("", "N/A", "NOT SUPPORTED", "NOT FOUND", "NOT AVAILABLE", "ERR!", "-"):
         return Unknown(f"it says {text.strip() or 'nothing'}")
-    if plain != text.strip() or plain.lower().startswith(_EXCUSES):
+    if plain != text.strip() or plain.lower().startswith(_EXCUSES) or plain.startswith("N/A ("):
         return Unknown(f"it says {text.strip()}")
     return None
 
@@ -49,7 +52,7 @@ def mib(text: str | None, unit: str = "") -> int | Unknown:
     plain = text.strip()
     if found := _MIB.fullmatch(plain):
         return int(found[1])
-    if unit == "MiB" and re.fullmatch(r"\d{1,9}", plain):
+    if unit == "MiB" and _BARE.fullmatch(plain):
         return int(plain)
     return Unknown(f"it says {plain[:80]}")
 
@@ -60,20 +63,32 @@ def whole(text: str | None) -> int | Unknown:
         return reason
     assert text is not None
     plain = text.strip()
-    return int(plain) if re.fullmatch(r"\d{1,15}", plain) else Unknown(f"it says {plain[:80]}")
+    return int(plain) if _WHOLE.fullmatch(plain) else Unknown(f"it says {plain[:80]}")
 
 
 def switch(text: str | None) -> bool | Unknown:
-    """Whether something is on; a star marks what changes with the next reset."""
+    """Whether something is on."""
     if (reason := silent(text)) is not None:
         return reason
     assert text is not None
-    word = text.strip().rstrip("*").lower()
+    word = text.strip().lower()
     if word in ("enabled", "on", "yes", "active"):
         return True
     return (
         False if word in ("disabled", "off", "no", "not active") else Unknown(f"it says {text.strip()[:80]}")
     )
+
+
+def mode(text: str | None) -> bool | Unknown:
+    """Whether a mode is on now. A star marks one that waits for a reset: the table has the mode to come then.
+
+    With ``Enabled*`` the rest of the row (utilisation, ECC, running programs) is that of a GPU whose MIG mode
+    is off, with ``Disabled*`` that of one whose mode is on.
+    """
+    if text is None or not text.strip().endswith("*"):
+        return switch(text)
+    to_come = switch(text.strip().removesuffix("*"))
+    return to_come if isinstance(to_come, Unknown) else not to_come
 
 
 def words(text: str | None) -> str | Unknown:
