@@ -63,7 +63,7 @@ def version(_: argparse.Namespace) -> int:
         {
             "version": sdops_runtime.__version__,
             "protocol": protocol.PROTOCOL,
-            "digest": None if archive is None else hashlib.sha256(archive.read_bytes()).hexdigest(),
+            "digest": digest(),
             "archive": None if archive is None else str(archive),
             "python": platform.python_version(),
         }
@@ -223,6 +223,12 @@ def _parser() -> argparse.ArgumentParser:
 def _name_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="name at the hub, or a folder")
     parser.add_argument("--revision", help="branch, tag or commit")
+
+
+def digest() -> Optional[str]:
+    """SHA-256 of the .pyz that this runs from; None where it runs from a folder."""
+    archive = _archive()
+    return None if archive is None else hashlib.sha256(archive.read_bytes()).hexdigest()
 
 
 def _archive() -> Optional[Path]:

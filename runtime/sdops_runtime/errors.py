@@ -49,6 +49,9 @@ CODES: dict[str, Code] = {
     # the queue
     "job-unknown": Code("no job of that name is in the queue", usage=True),
     "queue-unusable": Code("the queue's files cannot be read or written"),
+    "input-damaged": Code("a file that was sent is not what arrived"),
+    "input-lost": Code("a host does not have an input any more that was sent to it"),
+    "worker-dead": Code("the worker, which makes the pictures on a host, does not start"),
     "worker-running": Code("another worker serves the queue already"),
     "internal-error": Code("a fault of sdops itself, or one that it does not know yet"),
     "stack-unknown": Code("the manifest names no such stack", usage=True),

@@ -8,7 +8,7 @@ from typing import Any, Union
 
 from sdops_runtime import images
 from sdops_runtime.errors import SdopsError
-from sdops_runtime.protocol import Event, JobRequest
+from sdops_runtime.protocol import Event, JobRequest, Prepared
 
 #: Inputs that are opened before the model is loaded: a wrong file name should be said at once, but
 #: nobody wants to wait until thousands of photographs are decoded. Also how many stay decoded.
@@ -30,6 +30,8 @@ class Inputs:
     def __init__(self, request: JobRequest, sources: Sequence[Path], emit: Callable[[Event], None]) -> None:
         self._settings = request.settings
         self._names = request.inputs
+        self._prepared = request.prepared
+        self._needed = request.needed
         self._sources = sources
         self._emit = emit
         self._noticed: set[int] = set()
@@ -43,14 +45,17 @@ class Inputs:
                 self._ready.popitem(last=False)
         return self._ready[number]
 
-    def open_first(self) -> None:
-        """Opens the first inputs; raises the first one's SdopsError if there is no good one in the job."""
-        found = [self.open(number) for number in range(min(AHEAD, len(self._sources)))]
+    def open_first(self) -> list[Ready]:
+        """The good ones of the first inputs; raises the first one's SdopsError if the job has no good one."""
+        found = [self.open(number) for number in self._needed[:AHEAD]]
         bad = [one for one in found if isinstance(one, SdopsError)]
-        if len(bad) == len(self._sources):
+        if len(bad) == len(self._needed):
             raise bad[0]
+        return [one for one in found if isinstance(one, Ready)]
 
     def _open(self, number: int) -> Union[Ready, SdopsError]:
+        if self._prepared is not None:
+            return self._take(number, self._prepared[number])
         try:
             opened = images.open_image(self._sources[number], self._settings.background)
             name = self._names[number]
@@ -66,3 +71,16 @@ class Inputs:
                 message = f"{width}x{height} is more than the model's 512 both ways: parts may repeat."
                 self._emit(Event("notice", {"code": "large", "message": message}))
         return Ready(fitted, opened.sha256, opened.size)
+
+    def _take(self, number: int, prepared: Prepared) -> Union[Ready, SdopsError]:
+        """An input that was fitted before; who did that has told what there was to notice."""
+        if prepared.failure is not None:
+            return SdopsError(*prepared.failure)
+        try:
+            opened = images.open_image(self._sources[number])
+        except SdopsError as error:
+            return error
+        if opened.sha256 != prepared.sha256:
+            changed = f"What was sent of {self._names[number]} has changed on the disk."
+            return SdopsError("image-unreadable", changed, "Run it again.")
+        return Ready(opened.image, prepared.original, prepared.size)

@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 
 from sdops_runtime import demo, device, dialect, memory, png, stack
 from sdops_runtime.errors import SdopsError
-from sdops_runtime.inputs import AHEAD, Inputs, Ready
+from sdops_runtime.inputs import Inputs, Ready
 from sdops_runtime.outputs import check_outputs, output_name
 from sdops_runtime.protocol import Event, Item, JobRequest, Settings
 from sdops_runtime.record import Record
@@ -105,12 +105,20 @@ def _run(
     _notice(request, engine, emit)
     steps, strength = request.settings.steps, request.settings.strength
     passes = steps + 1 - dialect.first_timestep(steps, strength)
-    emit(Event("planned", {"total": request.total, "passes": passes}))
+    emit(Event("planned", {"total": request.wanted, "passes": passes}))
     maker = _Maker(request, place, engine, about, batch, emit)
     for chunk in _chunks(request.items(), inputs, batch, tally.left):
         if paused():
             raise PausedError
         maker.make(chunk)
+
+
+def summary(request: JobRequest, events: Sequence[Event]) -> dict[str, Any]:
+    """The fields of a job's last event, from the others."""
+    tally = _Tally(request, lambda event: None)
+    for event in events:
+        tally.count(event)
+    return tally.summary()
 
 
 class _Tally:
@@ -121,8 +129,8 @@ class _Tally:
         self._seeds = [item.seed for item in request.items()]
         self._emit = emit
         self._counts = {"images": 0, "failed": 0, "flagged": 0}
-        #: Numbers of the pictures that have neither been made nor failed.
-        self.left = set(range(len(self._seeds)))
+        #: Numbers of the pictures that are wanted and have neither been made nor failed.
+        self.left = set(range(len(self._seeds))).difference(request.skip)
 
     def emit(self, event: Event) -> None:
         """Counts an event and passes it on."""
@@ -311,9 +319,10 @@ def _chunks(items: Sequence[Item], inputs: Inputs, batch: int, left: set[int]) -
 
 
 def _batch(request: JobRequest, inputs: Inputs, engine: Any) -> int:
-    ready = [inputs.open(number) for number in range(min(AHEAD, len(request.inputs)))]
-    sizes = [one.image.size for one in ready if isinstance(one, Ready)]
-    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    settings = request.settings
+    sizes = [one.image.size for one in inputs.open_first()]
+    asked = settings.width, settings.height or settings.width
+    width, height = max(sizes, key=lambda size: size[0] * size[1], default=asked)
     return memory.plan(device.free_bytes(engine.device), width, height, engine.dtype, request.total).batch
 
 

@@ -8,14 +8,20 @@ Standard library only, Python 3.9.
 import contextlib
 import json
 import os
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.protocol import Event, JobRequest
 
+_PIECE = 1 << 16
+
 #: States of a job. The last three are the kinds of its last event.
 STATES = ("queued", "running", "done", "failed", "cancelled")
+ENDED = STATES[2:]
 
 
 @dataclass(frozen=True)
@@ -44,27 +50,39 @@ class Job:
         return [self.folder / "in" / str(number) for number in range(len(request.inputs))]
 
     def events(self) -> list[Event]:
-        """What has happened so far. A line that was being written when the power went is no event."""
+        """What has happened so far, but for single steps."""
+        return [event for _, event in self.follow(0) if event.kind != "step"]
+
+    def follow(self, offset: int) -> Iterator[tuple[int, Event]]:
+        """What has happened since, each with the offset that it ends at.
+
+        A line that was being written when the power went is no event.
+        """
         try:
-            lines = (self.folder / "events.ndjson").read_bytes().split(b"\n")[:-1]
+            file = (self.folder / "events.ndjson").open("rb")
         except FileNotFoundError:
-            return []
-        found = [json.loads(line) for line in lines]
-        return [Event(data.pop("kind"), data) for data in found]
+            return
+        with file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                offset += len(line)
+                data = json.loads(line)
+                yield offset, Event(data.pop("kind"), data)
 
 
 class Journal:
-    """Writes a job's events behind those that are there."""
+    """Writes a job's events behind those that are there, each with the time: ``at``, seconds since 1970."""
 
     def __init__(self, job: Job) -> None:
         path = job.folder / "events.ndjson"
-        whole = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
-        self._file = path.open("ab")
-        self._file.truncate(len(whole[0] + whole[1]))
+        self._file = path.open("ab+")
+        self._file.truncate(_whole(self._file))
 
     def append(self, event: Event) -> None:
         """Writes one event; those that tell of a picture or an end are on the disk when this returns."""
-        line = json.dumps({"kind": event.kind, **event.data}, ensure_ascii=True)
+        line = json.dumps({"kind": event.kind, "at": round(time.time(), 3), **event.data}, ensure_ascii=True)
         self._file.write(line.encode() + b"\n")
         self._file.flush()
         if event.kind != "step":
@@ -74,3 +92,16 @@ class Journal:
         """Closes the file."""
         with contextlib.suppress(OSError):
             self._file.close()
+
+
+def _whole(file: BinaryIO) -> int:
+    """How many bytes of a file are whole lines. Reads its end alone: it may be long."""
+    size = file.seek(0, os.SEEK_END)
+    while size:
+        start = max(0, size - _PIECE)
+        file.seek(start)
+        end = file.read(size - start).rfind(b"\n")
+        if end >= 0:
+            return start + end + 1
+        size = start
+    return 0

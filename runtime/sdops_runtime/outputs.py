@@ -38,7 +38,12 @@ def check_outputs(request: JobRequest, out: Path, overwrite: bool) -> None:
             f"Pictures cannot be written to {out}: {reason}.",
             "Name another folder with --out.",
         )
-    names = [output_name(request.inputs[item.input], item.seed) for item in request.items()]
+    skipped = set(request.skip)
+    names = [
+        output_name(request.inputs[item.input], item.seed)
+        for item in request.items()
+        if item.index not in skipped
+    ]
     there = [] if overwrite else [name for name in names if (out / name).exists()]
     if there:
         more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
@@ -47,12 +52,13 @@ def check_outputs(request: JobRequest, out: Path, overwrite: bool) -> None:
             f"{out / there[0]}{more} there already.",
             "Use another --seed or --out, or --overwrite to replace.",
         )
-    needed = request.total * settings.width * (settings.height or settings.width) * 3 + SPARE_BYTES
+    count = request.wanted
+    needed = count * settings.width * (settings.height or settings.width) * 3 + SPARE_BYTES
     free = shutil.disk_usage(out).free
     if free < needed:
         raise SdopsError(
             "disk-full",
-            f"{request.total} picture{'s'[: request.total > 1]} may need {needed / 2**20:.0f} MiB in {out}, "
+            f"{count} picture{'s'[: count > 1]} may need {needed / 2**20:.0f} MiB in {out}, "
             f"and {free / 2**20:.0f} MiB are free.",
             "Free some space, or write elsewhere with --out.",
         )

@@ -115,19 +115,38 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """An input that was opened and fitted before it was sent.
+
+    sha256: hex, of the file with the fitted image, "" where there is none. original: hex, of the input
+    file's bytes. size: the input's width and height, upright. failure: code, message and hint, where the
+    input gave no image.
+    """
+
+    sha256: str = ""
+    original: str = ""
+    size: tuple[int, int] = (0, 0)
+    failure: Optional[tuple[str, str, str]] = None
+
+
+@dataclass(frozen=True)
 class JobRequest:
     """Everything a job needs but the bytes of its inputs.
 
     inputs: the inputs' names as the person gave them (base names, for output
     names and messages). prompts: one or more texts; each is used with each
     input. batch: physical batch size, chosen once by the host and recorded,
-    None until then.
+    None until then. prepared: one for each input where they are not the files
+    themselves. skip: numbers of pictures that are not to be made; the others
+    come out as if they were.
     """
 
     inputs: tuple[str, ...]
     prompts: tuple[str, ...]
     settings: Settings = field(default_factory=Settings)
     batch: Optional[int] = None
+    prepared: Optional[tuple[Prepared, ...]] = None
+    skip: tuple[int, ...] = ()
     protocol: int = PROTOCOL
 
     def check(self) -> None:
@@ -154,14 +173,29 @@ class JobRequest:
                 f"seed {self.settings.seed} leaves no room for {self.total} pictures",
                 f"Use a seed of at most {MAX_SEED - self.total + 1}.",
             )
+        if self.prepared is not None and len(self.prepared) != len(self.inputs):
+            raise SdopsError("request-invalid", "The job request does not tell of each input.")
+        if not set(self.skip) < set(range(self.total)):
+            raise SdopsError("request-invalid", "The job request leaves out what it does not have, or all.")
 
     @property
     def total(self) -> int:
-        """How many pictures the job makes."""
+        """How many pictures the job has, with those that are left out."""
         return len(self.inputs) * len(self.prompts) * self.settings.images
 
+    @property
+    def wanted(self) -> int:
+        """How many pictures the job makes."""
+        return self.total - len(set(self.skip))
+
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """The inputs, by number, that pictures are made of."""
+        skipped = set(self.skip)
+        return tuple(sorted({item.input for item in self.items() if item.index not in skipped}))
+
     def items(self) -> tuple[Item, ...]:
-        """Every picture of the job in order: inputs, then prompts, then copies."""
+        """Every picture of the job in order: inputs, then prompts, then copies; with those to be left out."""
         found: list[Item] = []
         for source in range(len(self.inputs)):
             for prompt in range(len(self.prompts)):
@@ -197,6 +231,8 @@ class JobRequest:
                 prompts=tuple(_texts(data["prompts"])),
                 settings=Settings(**_known(Settings, data["settings"])),
                 batch=data.get("batch"),
+                prepared=_prepared(data.get("prepared")),
+                skip=tuple(data.get("skip", ())),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise SdopsError("request-invalid", f"The job request is incomplete: {error}.") from error
@@ -273,6 +309,19 @@ def _texts(values: Any) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise TypeError("a list of texts is missing")
     return values
+
+
+def _prepared(values: Any) -> Optional[tuple[Prepared, ...]]:
+    if values is None:
+        return None
+    found = []
+    for value in values:
+        known = _known(Prepared, value)
+        failure = known.get("failure")
+        known["failure"] = None if failure is None else tuple(_texts(failure))
+        known["size"] = tuple(known.get("size", (0, 0)))
+        found.append(Prepared(**known))
+    return tuple(found)
 
 
 def _known(kind: Any, data: dict[str, Any]) -> dict[str, Any]:

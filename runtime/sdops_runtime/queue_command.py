@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def add(commands: Any) -> None:
     one.add_argument(
         "--idle", type=float, default=IDLE, metavar="SECONDS", help="then the model's memory is freed"
     )
+    one.add_argument("--leave", action="store_true", help="end then, instead of waiting for jobs")
     one.set_defaults(run=serve)
 
     one = commands.add_parser("submit", help="put a job into the queue; the line names it")
@@ -31,6 +33,10 @@ def add(commands: Any) -> None:
 
     one = commands.add_parser("jobs", help="list the queue, a line for each job")
     one.set_defaults(run=jobs)
+
+    one = commands.add_parser("attend", help="answer one client of this host's queue, on stdin and stdout")
+    one.add_argument("word", metavar="WORD", help="what comes before the first answer")
+    one.set_defaults(run=attend)
 
     for name, action, what in (
         ("events", events, "tell what has happened in a job so far"),
@@ -45,7 +51,7 @@ def serve(options: argparse.Namespace) -> int:
     """Runs jobs until SIGTERM or SIGINT; then the picture in hand is finished first."""
     from sdops_runtime import worker
 
-    one = worker.Worker(Queue(default_root()), options.device, options.idle)
+    one = worker.Worker(Queue(default_root()), options.device, options.idle, options.leave)
 
     def stop(number: int, frame: Any) -> None:
         one.stop()
@@ -53,6 +59,14 @@ def serve(options: argparse.Namespace) -> int:
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, stop)
     one.serve(lambda: command.say({"kind": "serving", "queue": str(default_root())}))
+    return command.OK
+
+
+def attend(options: argparse.Namespace) -> int:
+    """Answers one client."""
+    from sdops_runtime.desk import Desk, Inlet
+
+    Desk(Queue(default_root()), Inlet(0), sys.stdout.buffer, command.digest()).attend(options.word)
     return command.OK
 
 

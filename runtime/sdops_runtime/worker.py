@@ -21,8 +21,10 @@ from sdops_runtime.jobfolder import Job, Journal
 from sdops_runtime.protocol import Event, Settings
 from sdops_runtime.queue import Queue
 
-#: Seconds between two looks at the queue, and at whether the job that runs was cancelled.
+#: Seconds between two looks at whether the job that runs was cancelled.
 PAUSE = 0.5
+#: Seconds between two looks at the queue without ``Queue.ring``, which may be lost with the power.
+LOOK = 2.0
 #: Seconds between two attempts while the disk is full or the queue cannot be written.
 RETRY = 30.0
 
@@ -72,20 +74,22 @@ class Worker:
     """Serves a queue until it is told to stop.
 
     wanted: auto, cuda or cpu. idle: seconds without a job after which the model's memory is given back.
+    leave: whether it ends then, too.
     """
 
-    def __init__(self, queue: Queue, wanted: str = "auto", idle: float = 600.0) -> None:
-        self._queue, self._wanted, self._idle = queue, wanted, idle
+    def __init__(self, queue: Queue, wanted: str = "auto", idle: float = 600.0, leave: bool = False) -> None:
+        self._queue, self._wanted, self._idle, self._leave = queue, wanted, idle, leave
         self._warm = Warm()
         self._stop = threading.Event()
 
     def stop(self) -> None:
         """Has it end after the picture in hand. May be called by a signal's handler."""
         self._stop.set()
+        self._queue.ring()
 
     def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Runs jobs until ``stop``. ready: called when it has begun. Raises SdopsError("worker-running")."""
-        with self._queue.serving():
+        with self._queue.serving(), self._queue.listening() as wait:
             ready()
             notify("READY=1")
             last = time.monotonic()
@@ -103,10 +107,12 @@ class Worker:
                     _LOG.warning("%s", error)
                     self._stop.wait(RETRY)
                     continue
-                if self._warm.holds and time.monotonic() - last > self._idle:
+                if time.monotonic() - last > self._idle:
                     self._warm.drop()
+                    if self._leave:
+                        break
                 notify("STATUS=Ready, with a model" if self._warm.holds else "STATUS=Ready")
-                self._stop.wait(PAUSE)
+                wait(min(LOOK, self._idle))
             notify("STOPPING=1")
 
     def _serve(self, claimed: Job) -> None:

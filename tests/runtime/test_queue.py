@@ -97,7 +97,7 @@ def test_a_line_that_was_cut_off_is_no_event_and_the_next_one_is_whole(one, sour
     file = job.folder / "events.ndjson"
     with file.open("ab") as end:
         end.write(b'{"kind": "ima')
-    assert job.events() == [Event("loading", {"model": "demo"})]
+    assert [event.kind for event in job.events()] == ["loading"]
     journal = jobfolder.Journal(job)
     journal.append(Event("done", {"images": 0}))
     journal.close()
