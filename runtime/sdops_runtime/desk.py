@@ -9,7 +9,8 @@ broke says all of it once more.
     have(sha256)              missing(sha256)           which of the inputs have to be sent
     put(sha256, size)         stored(sha256)            an input
     submit(job, request)      job(…)                    a job, accepted once
-    follow(job, offset, have) event…, ended(state)      what happens, with the pictures not in ``have``
+    follow(job, offset, have, wait)  event…, ended(state)
+                                                        what happens, or has, with the pictures not in ``have``
     cancel(job)               job(…)
     fetched(job)              job(…)                    its pictures are with the client, and safe
     job(job)                  job(…, request)
@@ -109,6 +110,7 @@ class Desk:
             protocol=PROTOCOL,
             digest=self._digest,
             serving=self._queue.served(),
+            waiting=self._queue.waiting(),
             free=self._free(),
         )
         try:
@@ -177,7 +179,8 @@ class Desk:
     # -- a job that is here
 
     def _follow(self, asked: Mapping[str, Any]) -> None:
-        job, offset, have = self._queue.job(asked["job"]), int(asked["offset"]), set(asked["have"])
+        job, offset = self._queue.job(asked["job"]), int(asked["offset"])
+        have = None if asked["have"] is None else set(asked["have"])
         state, ahead, missed = job.state, -1, None
         heard = checked = time.monotonic()
         while True:
@@ -188,7 +191,7 @@ class Desk:
                 heard = time.monotonic()
                 ended = event.terminal
             # The state was read before the events, and an end is in the events before it is a state.
-            if ended or state in ENDED:
+            if ended or state in ENDED or not asked["wait"]:
                 self._say("ended", state=self._queue.job(job.id).state)
                 return
             now = time.monotonic()
@@ -216,10 +219,10 @@ class Desk:
             return None
         return missed
 
-    def _event(self, job: Job, event: Event, offset: int, have: set[str]) -> None:
+    def _event(self, job: Job, event: Event, offset: int, have: Optional[set[str]]) -> None:
         payload = b""
         data = {"event": event.kind, "offset": offset, **event.data}
-        if event.kind == "image" and event.data["name"] not in have:
+        if event.kind == "image" and have is not None and event.data["name"] not in have:
             try:
                 payload = (job.out / event.data["name"]).read_bytes()
                 data["bytes"] = len(payload)

@@ -139,6 +139,12 @@ class Queue:
             raise _unknown()
         return self._job(row)
 
+    def waiting(self) -> int:
+        """How many jobs run or wait."""
+        sql = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
+        with _usable(self.root), self._open() as base:
+            return int(base.execute(sql).fetchone()[0])
+
     def ahead(self, job: Job) -> int:
         """How many jobs run, or wait, before a job."""
         sql = (

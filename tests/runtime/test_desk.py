@@ -59,9 +59,9 @@ class Client:
         self.say(do, payload, **data)
         return self.hear()
 
-    def follow(self, name, offset=0, have=()):
+    def follow(self, name, offset=0, have=(), wait=True):
         """What is said until the job has ended."""
-        self.say("follow", job=name, offset=offset, have=list(have))
+        self.say("follow", job=name, offset=offset, have=have, wait=wait)
         said = []
         while not said or said[-1]["kind"] not in ("ended", "error"):
             said.append(self.hear())
@@ -131,6 +131,7 @@ def test_it_says_what_it_is_first(client):
         "protocol": 1,
         "digest": None,
         "serving": False,
+        "waiting": 0,
     }
 
 
@@ -172,7 +173,7 @@ def test_a_job_that_was_never_accepted_is_so_the_second_time(client, place, phot
     [
         ({"do": "dance"}, "request-invalid"),
         ({"do": "put"}, "request-invalid"),
-        ({"do": "follow", "job": "../../etc", "offset": 0, "have": []}, "job-unknown"),
+        ({"do": "follow", "job": "../../etc", "offset": 0, "have": [], "wait": True}, "job-unknown"),
         ({"do": "submit", "job": "../../etc", "request": {}}, "job-unknown"),
         ({"do": "submit", "job": NAME, "request": {"protocol": 99}}, "request-invalid"),
         ({"do": "cancel", "job": NAME}, "job-unknown"),
@@ -224,6 +225,19 @@ def test_the_pictures_come_with_the_events_and_only_those_that_are_wanted(client
     rest = client().follow(NAME, offset=said[1]["offset"])
     assert [line.get("event") for line in rest if line["kind"] == "event"] == ["step", "image", "done"]
     assert [line["bytes"] for line in rest if "bytes" in line] == [None]
+
+
+def test_what_has_happened_so_far_is_told_without_waiting_and_without_pictures(client, place, photo, served):
+    request, data = prepared(photo)
+    one = client()
+    bring(one, request, data)
+    journal = Journal(place.claim())
+    journal.append(Event("image", {"index": 0, "name": "photo-7.png", "flagged": None}))
+    journal.close()
+    said = one.follow(NAME, have=None, wait=False)
+    assert [(line["kind"], line.get("event")) for line in said] == [("event", "image"), ("ended", None)]
+    assert "bytes" not in said[0]
+    assert said[1]["state"] == "running"
 
 
 def test_a_job_that_ended_long_ago_is_said_to_have_ended(client, place, photo, served):
