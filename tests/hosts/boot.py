@@ -10,29 +10,38 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 #: A guest that reboots ends nspawn with 133; the machine does not go away, it starts again.
 #: Register and unit: there may be no systemd on this machine. CAP_NET_ADMIN: the network namespace is the
-#: guest's own. $1: name, $2: root folder, $3: network namespace.
+#: guest's own. $1: name, $2: root folder, $3: network namespace, then more options.
 NSPAWN = """
+name=$1 root=$2 space=$3; shift 3
 while :; do
     rc=0
-    systemd-nspawn --quiet --boot --machine="$1" --directory="$2" --network-namespace-path="/run/netns/$3" \\
+    systemd-nspawn --quiet --boot --machine="$name" --directory="$root" \\
+        --network-namespace-path="/run/netns/$space" \\
         --register=no --keep-unit --notify-ready=yes --capability=CAP_NET_ADMIN \\
         --resolv-conf=off --timezone=off --link-journal=no --console=read-only \\
-        --setenv=SYSTEMD_COLORS=0 || rc=$?
+        --setenv=SYSTEMD_COLORS=0 "$@" || rc=$?
     [ $rc = 133 ] || break
     echo "--- reboot ---"
 done
-ip -n "$3" link set eth0 down  # off: from now on nothing answers at its address
+ip -n "$space" link set eth0 down  # off: from now on nothing answers at its address
 exit $rc
 """
 
 
-def argv(name: str, root: Path, space: str) -> list[str]:
-    """The command that runs a host until it is powered off."""
-    return ["sh", "-c", NSPAWN, "boot", name, str(root), space]
+def argv(name: str, root: Path, space: str, lend: Mapping[str, Path]) -> list[str]:
+    """The command that runs a host until it is powered off. lend: see host.Settings."""
+    lent = [f"--bind-ro={_plain(str(source))}:{_plain(place)}" for place, source in lend.items()]
+    return ["sh", "-c", NSPAWN, "boot", name, str(root), space, *lent]
+
+
+def _plain(path: str) -> str:
+    """A path in an option of nspawn's, where a colon would end it."""
+    return path.replace("\\", "\\\\").replace(":", "\\:")
 
 
 class Boots:

@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import base, boot
@@ -36,13 +36,18 @@ class HostDownError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a host is made like. packages: lines for apt and pip that lead to the proxy; none without it."""
+    """What a host is made like.
+
+    apt, pip: lines for them that lead to the proxy; none without it. lend: folders of the machine that
+    the host sees and cannot change, by their place on it. They take nothing of its disk.
+    """
 
     name: str
     release: str
     disk: str
     apt: str = ""
     pip: str = ""
+    lend: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Host:
@@ -70,7 +75,10 @@ class Host:
 
     @property
     def root(self) -> Path:
-        """The host's root folder, seen from the test; there whether the host runs or not."""
+        """The host's root folder, seen from the test; there whether the host runs or not.
+
+        What is lent to the host is not in it.
+        """
         return self._disk.root
 
     @property
@@ -88,7 +96,7 @@ class Host:
         self._expected = self._boots.count + 1
         with (self._folder / "console.log").open("ab") as console:
             self._process = self._enclosure.popen(
-                boot.argv(self.name, self._disk.inside, self.link.space),
+                boot.argv(self.name, self._disk.inside, self.link.space, self.settings.lend),
                 cell=self._cell,
                 stdout=console,
                 stderr=console,

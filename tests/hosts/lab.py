@@ -75,12 +75,14 @@ class Lab:
         *,
         disk: str = DISK,
         packages: bool = True,
+        lend: Mapping[str, Path] | None = None,
         wait: bool = True,
     ) -> Host:
         """Makes a host and switches it on.
 
         disk: its size, as tmpfs takes it. packages: whether apt and pip on it are set up to
-        get packages through the proxy. wait: until it is up; without, call ``wait_up``.
+        get packages through the proxy. lend: folders of this machine that the host sees and cannot
+        change, by their place on it. wait: until it is up; without, call ``wait_up``.
         Raises machine.UnavailableError when the release cannot be had.
         """
         base.ready(release)  # before anything is made: it may be unavailable
@@ -88,7 +90,7 @@ class Lab:
         if name in self._hosts:
             raise ValueError(f"there is a host {name} already")
         apt, pip = self._package_settings() if packages else ("", "")
-        settings = Settings(name, release, disk, apt, pip)
+        settings = Settings(name, release, disk, apt, pip, dict(lend or {}))
         host = Host(self._enclosure, self.controller, self._addresses.popleft(), settings)
         self._hosts[name] = host
         self._tell()

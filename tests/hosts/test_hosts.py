@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from .base import RELEASES
 from .command import CommandError
+from .contents import listing
 from .host import Host, HostDownError
 from .lab import Lab
 
@@ -106,6 +108,32 @@ def test_a_reboot_over_ssh_comes_back_with_the_disk(new_host: NewHost, release: 
     assert host.run(["cat", "/etc/machine-id"]).stdout == before
     host.run(["test", "-e", "/root/mark"])
     host.run(["test", "!", "-e", "/run/mark"])
+
+
+def test_a_lent_folder_is_there_after_every_start_and_cannot_be_changed(
+    new_host: NewHost, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a folder: lent"
+    folder.mkdir()
+    (folder / "book").write_text("read me")
+    host = new_host(lend={"/opt/a shelf: low": folder})
+
+    def look() -> None:
+        assert host.run(["cat", "/opt/a shelf: low/book"]).stdout == "read me"
+        with pytest.raises(CommandError, match="Read-only file system"):
+            host.run(["rm", "/opt/a shelf: low/book"])
+
+    look()
+    host.reboot()
+    look()
+    host.kill()
+    host.start()
+    look()
+    host.fresh()
+    look()
+    assert (folder / "book").exists()
+    # It takes nothing of the host's disk, and the host's own listing of that does not go into it.
+    assert "/opt/a shelf: low/book" not in listing(host)
 
 
 @pytest.mark.parametrize("off", [Host.poweroff, Host.kill], ids=["shut down", "power lost"])
