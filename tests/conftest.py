@@ -15,7 +15,7 @@ INTERN = sys.intern
 
 # The runtime's tests run on the guide's Python, too, which the test hosts are too new for.
 if sys.version_info >= (3, 11):  # noqa: UP036
-    pytest_plugins = ["hosts.fixtures"]
+    pytest_plugins = ["hosts.fixtures", "makers"]
 
 
 @pytest.fixture(scope="session", autouse=True)

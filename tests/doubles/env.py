@@ -85,16 +85,25 @@ def hub_libraries(folder: Path) -> Path:
     return folder / "libraries"
 
 
-def furnish(host: Host, libraries: Path | None, name: str = "env1", user: str = "sdops") -> None:
-    """Makes the stand-in in the account's home."""
+def conda(host: Host, name: str = "env1", user: str = "sdops", python: str = "python3") -> Path:
+    """Makes conda and an environment without libraries, which are root's as yet.
+
+    Returns the folder for libraries, seen from outside. python: what it is made with, on the host.
+    """
     home = f"/home/{user}"
     prefix = f"{home}/miniconda3/envs/{name}"
-    host.inside(["runuser", "-u", user, "--", "python3", "-m", "venv", "--without-pip", prefix])
+    host.inside(["runuser", "-u", user, "--", python, "-m", "venv", "--without-pip", prefix])
     host.put(f"{home}/miniconda3/etc/profile.d/conda.sh", CONDA_SH)
     host.put(f"{prefix}/etc/conda/activate.d/env_vars.sh", HOOK)
     (site,) = (host.root / prefix.lstrip("/") / "lib").glob("python3*/site-packages")
+    return site
+
+
+def furnish(host: Host, libraries: Path | None, name: str = "env1", user: str = "sdops") -> None:
+    """Makes the stand-in in the account's home."""
+    site = conda(host, name, user)
     if libraries is not None:
         shutil.copytree(libraries, site, dirs_exist_ok=True)
     for module, text in FAKES.items():
         (site / f"{module}.py").write_text(text)
-    host.inside(["chown", "-R", f"{user}:{user}", home])
+    host.inside(["chown", "-R", f"{user}:{user}", f"/home/{user}"])
