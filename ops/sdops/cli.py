@@ -15,8 +15,14 @@ from sdops_runtime.protocol import DTYPES, MAX_STEPS, Settings
 from typer.core import TyperGroup
 
 from sdops import __version__
+from sdops.commands.attach import attach, fetch
+from sdops.commands.cancel import cancel
 from sdops.commands.doctor import doctor
 from sdops.commands.hosts import hosts
+from sdops.commands.jobs import jobs
+from sdops.commands.logs import logs
+from sdops.commands.options import Inventory
+from sdops.commands.prune import prune
 from sdops.errors import Exit, exit_code
 
 
@@ -141,8 +147,19 @@ def run(
         str, typer.Option("--background", help="Colour put behind transparent parts.", metavar="COLOUR")
     ] = _DEFAULT.background,
     host: Annotated[
-        str, typer.Option("--host", metavar="NAME", help="Where to run; local is this machine.")
-    ] = "local",
+        str | None,
+        typer.Option(
+            "--host",
+            metavar="NAME",
+            help="Host, group or pattern of the inventory, of which the least busy is taken; local is this "
+            "machine. All of the inventory if left out; this machine without one.",
+            show_default=False,
+        ),
+    ] = None,
+    inventory: Inventory = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", metavar="", help="Print the job's name and do not wait for it.")
+    ] = False,
     device: Annotated[
         str, typer.Option("--device", metavar="NAME", help="On the local host: auto, cuda or cpu.")
     ] = "auto",
@@ -161,8 +178,6 @@ def run(
     from sdops.jobs.request import ask, draw_seed
     from sdops.report import outcome, progress
 
-    if host != local.NAME:
-        raise SdopsError("host-unknown", f"There is no host {host!r}.", "Use --host local.")
     settings = Settings(
         model=model,
         revision=revision or None,
@@ -179,11 +194,22 @@ def run(
     )
     asked = ask(words, prompt or (), prompts, settings)
     with progress.watch(quiet=as_json) as watch:
-        result = local.run(asked, out, device, overwrite, watch)
+        if host == local.NAME:
+            result = local.run(asked, out, device, overwrite, watch)
+        else:
+            from sdops.jobs import choice
+
+            result = choice.run(asked, host, inventory or (), out, device, overwrite, watch, detach)
     outcome.render(result, as_json)
     raise typer.Exit(outcome.exit_code(result))
 
 
+app.command()(attach)
+app.command()(fetch)
+app.command()(jobs)
+app.command()(logs)
+app.command()(cancel)
+app.command()(prune)
 app.command()(doctor)
 app.command()(hosts)
 

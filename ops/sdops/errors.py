@@ -48,6 +48,13 @@ CODES: dict[str, Code] = {
     "login-refused": Code("a host accepts none of the SSH keys that were tried"),
     "host-slow": Code("a host did not get ready in the time that it was given"),
     "connection-lost": Code("the connection to a host broke off"),
+    # the runtime on a host
+    "runtime-missing": Code("a host has no runtime, or the account may not start it"),
+    "runtime-stale": Code("a host has another runtime than that of this sdops"),
+    "runtime-broken": Code("a host's runtime does not start, or says what is not known here"),
+    "protocol-mismatch": Code("a host's runtime speaks another protocol"),
+    "host-nonsense": Code("a host sent what no runtime sends"),
+    "picture-lost": Code("a host has a picture no more that it made"),
     "transfer-failed": Code("a file was not brought to a host, or from it"),
 }
 

@@ -10,10 +10,11 @@ broke says all of it once more.
     put(sha256, size)         stored(sha256)            an input
     submit(job, request)      job(…)                    a job, accepted once
     follow(job, offset, have, wait)  event…, ended(state)
-                                                        what happens, or has, with the pictures not in ``have``
+                                                        what happens, or has; with pictures not in ``have``
     cancel(job)               job(…)
     fetched(job)              job(…)                    its pictures are with the client, and safe
     job(job)                  job(…, request)
+    names()                   names(jobs)
     jobs(most)                job(…)…, listed(left)     the newest, the oldest of them first
     prune(days, all)          pruned(…)
     log(lines)                log(text)
@@ -96,6 +97,7 @@ class Desk:
             "cancel": self._cancel,
             "fetched": self._fetched,
             "job": self._job,
+            "names": self._names,
             "jobs": self._jobs,
             "prune": self._prune,
             "log": self._log,
@@ -241,6 +243,9 @@ class Desk:
     def _job(self, asked: Mapping[str, Any]) -> None:
         job = self._queue.job(asked["job"])
         self._tell(job, request=json.loads(job.request().to_json()))
+
+    def _names(self, asked: Mapping[str, Any]) -> None:
+        self._say("names", jobs=[job.id for job in self._queue.jobs()])
 
     def _jobs(self, asked: Mapping[str, Any]) -> None:
         jobs = self._queue.jobs()

@@ -44,7 +44,11 @@ def save_png(image: Image.Image, path: Path, record: Record, overwrite: bool = F
     but what was there. Raises SdopsError: output-exists (never if
     ``overwrite``), output-unwritable or disk-full.
     """
-    data = _encode(image, record)
+    return keep(_encode(image, record), path, overwrite)
+
+
+def keep(data: bytes, path: Path, overwrite: bool = False) -> str:
+    """Writes the bytes of a finished picture; otherwise as ``save_png``."""
     temporary = path.parent / f".sdops-{secrets.token_hex(8)}.part"
     try:
         try:

@@ -36,7 +36,7 @@ _MOMENT = 2.0
 _STRAY = 3600.0
 
 #: What a job is called: when it was asked for, and something random.
-_NAME = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+NAME = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -61,7 +61,7 @@ def new_name() -> str:
 
 def check_name(name: str) -> None:
     """Raises SdopsError("job-unknown") for what is no name of a job."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise _unknown()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sdops_runtime.protocol import Event
 
+from sdops.errors import SdopsError
 from sdops.jobs.request import Asked
 
 NAME = "local"
@@ -27,6 +28,11 @@ class Outcome:
     pictures: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
     notices: list[dict[str, Any]] = field(default_factory=list)
+    #: On another host: the job's name, and the host's.
+    job: str | None = None
+    host: str = NAME
+    #: Pictures that were made and could not be saved here.
+    unsaved: list[SdopsError] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
         """Adds what an event says; kinds that are not known are passed over."""

@@ -22,7 +22,9 @@ def exit_code(outcome: Outcome) -> Exit:
         return Exit.INTERRUPTED
     if outcome.last.kind == "failed":
         return code_of(outcome.last.data["code"])
-    return Exit.FAILED if outcome.failed else Exit.OK
+    if outcome.last.kind == "detached" and not outcome.last.data["asked"]:
+        return Exit.INTERRUPTED
+    return Exit.FAILED if outcome.failed or outcome.unsaved else Exit.OK
 
 
 def render(outcome: Outcome, as_json: bool) -> None:
@@ -46,7 +48,9 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
     inputs = [str(source) for source in outcome.asked.sources]
     return {
         "ok": exit_code(outcome) is Exit.OK,
-        "end": outcome.last.kind,
+        "end": outcome.last.kind if outcome.last.kind != "none" else "unfinished",
+        "job": outcome.job,
+        "on": outcome.host,
         "error": error,
         "settings": asdict(request.settings),
         "passes": outcome.passes,
@@ -64,6 +68,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
             {**item, "input": inputs[item["input"]], "prompt": request.prompts[item["prompt"]]}
             for item in outcome.failed
         ],
+        "unsaved": [failure.as_data(error) for error in outcome.unsaved],
         "notices": outcome.notices,
         "missing_seeds": last.get("missing", []),
         "seconds": last.get("seconds"),
@@ -108,6 +113,18 @@ def _say_rest(outcome: Outcome) -> None:
             console.print(
                 plain(f"{picture['name']}: float16 overflowed, made again in float32."), soft_wrap=True
             )
+    for error in outcome.unsaved:
+        console.print(plain(f"Not saved: {error.message} {error.hint}".strip()), soft_wrap=True)
+    if last.kind == "detached" and last.data["asked"]:
+        results().print(plain(str(outcome.job)))
+        console.print(
+            plain(f"It runs on {outcome.host}. To follow it: sdops attach {outcome.job}"), soft_wrap=True
+        )
+    if last.kind == "none" and outcome.job:
+        done = len(outcome.pictures)
+        console.print(
+            plain(f"{done} of {outcome.asked.request.wanted} pictures so far: sdops attach {outcome.job}")
+        )
     if last.kind == "failed":
         failure.render(SdopsError(last.data["code"], last.data["message"], last.data["hint"]), as_json=False)
     missing = last.data.get("missing", [])

@@ -41,6 +41,17 @@ class Rate(ProgressColumn):
         return Text(f"{task.speed:.2f} it/s" if task.speed >= 1 else f"{1 / task.speed:.1f} s/it")
 
 
+#: What only a job on another host knows; see jobs.remote.
+_AWAY = {
+    "queued": "Job {job} on {host}",
+    "lost": "{message} The job goes on there; trying to reach it again.",
+    "back": "Connected again",
+    "detached": "Detached. The job goes on: sdops attach {job}\nCtrl-C again, now, cancels it.",
+    "cancelling": "Cancelling {job}",
+    "left": "The job may go on on {host}: sdops attach {job}",
+}
+
+
 @contextmanager
 def watch(quiet: bool) -> Iterator[Watch]:
     """Yields what takes the events; ``quiet`` shows nothing at all."""
@@ -80,6 +91,11 @@ def describe(event: Event) -> Text | None:
         return Text("Note: ", style="yellow").append(plain(data["message"]))
     if event.kind == "item_failed":
         return Text("Failed: ", style="red").append(plain(f"{data['message']} {data['hint']}".strip()))
+    if event.kind in _AWAY:
+        return plain(_AWAY[event.kind].format(**data))
+    if event.kind == "waiting" and data["ahead"]:
+        before = "1 job is" if data["ahead"] == 1 else f"{data['ahead']} jobs are"
+        return Text(f"{before} before it")
     return None
 
 
@@ -118,7 +134,7 @@ class _Live:
     def take(self, event: Event) -> None:
         data = event.data
         line = describe(event)
-        if event.kind == "download":
+        if event.kind in ("download", "upload"):
             self._bars.update(self._loading, completed=data["bytes"] / 1e6, total=data["total"] / 1e6)
         elif event.kind == "loading":
             self._bars.update(self._loading, description=f"Loading {plain(data['model']).plain}")

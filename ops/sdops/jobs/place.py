@@ -1,0 +1,106 @@
+"""Hosts that jobs run on: which are meant, and connections to their desks."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from sdops.desk import Conversation
+from sdops.errors import SdopsError
+from sdops.facts.wanted import Wanted
+from sdops.inventory import Host
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A host, with the account that makes the pictures."""
+
+    host: Host
+    wanted: Wanted
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return self.host.name
+
+    @contextmanager
+    def conversation(self) -> Iterator[Conversation]:
+        """A conversation with its desk, over a connection of its own."""
+        from sdops.transport import open_session
+
+        session = open_session(self.host)
+        conversation = Conversation(session, self.name, self.wanted)
+        try:
+            yield conversation
+        finally:
+            conversation.close()
+            session.close()
+
+
+def places(words: Sequence[str], inventory: Sequence[Path | str]) -> tuple[Place, ...]:
+    """The hosts that names, groups and patterns mean, all of the inventory for none, but for this machine."""
+    from sdops import inventory as source
+    from sdops.inventory_wanted import wanted_of
+
+    found = source.read(inventory)
+    hosts = [host for host in found.select(words) if host is not source.THIS_MACHINE]
+    made = []
+    for host in hosts:
+        wanted = wanted_of(host, found)
+        made.append(Place(host if host.local else replace(host, user=wanted.user), wanted))
+    return tuple(made)
+
+
+def each(found: Sequence[Place], call: Callable[[Place], T]) -> list[T | SdopsError]:
+    """Calls something for all hosts at the same time; in their order, what came of it."""
+    results: list[T | SdopsError | None] = [None] * len(found)
+    done = [threading.Event() for _ in found]
+
+    def work(number: int) -> None:
+        try:
+            results[number] = call(found[number])
+        except SdopsError as error:
+            results[number] = error
+        finally:
+            done[number].set()
+
+    for number in range(len(found)):
+        threading.Thread(target=work, args=(number,), daemon=True).start()
+    for one in done:
+        # In pieces, so that Ctrl-C is heard.
+        while not one.wait(0.5):
+            pass
+    return [_or_fault(result, one) for result, one in zip(results, found, strict=True)]
+
+
+def least_busy(found: Sequence[Place], skipped: Callable[[SdopsError], None]) -> Place:
+    """The host with the fewest jobs that run or wait. skipped: told of each that cannot be asked.
+
+    Raises the first one's SdopsError if none can.
+    """
+    if len(found) == 1:
+        return found[0]
+
+    def ask(place: Place) -> int:
+        with place.conversation() as conversation:
+            conversation.demand_same_runtime()
+            return int(conversation.hello().data["waiting"])
+
+    answers = each(found, ask)
+    errors = [one for one in answers if isinstance(one, SdopsError)]
+    if len(errors) == len(found):
+        raise errors[0]
+    for error in errors:
+        skipped(error)
+    counts = [(one, number) for number, one in enumerate(answers) if not isinstance(one, SdopsError)]
+    return found[min(counts)[1]]
+
+
+def _or_fault(result: T | SdopsError | None, place: Place) -> T | SdopsError:
+    if result is None:
+        return SdopsError("internal-error", f"Something unexpected happened with {place.name}.")
+    return result

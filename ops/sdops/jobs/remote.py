@@ -1,0 +1,261 @@
+"""Runs a job on a host: sends it, follows it, brings each picture here as soon as it is made.
+
+Everything that is said to a host may be said again. So a connection that breaks is made anew, the
+conversation begins anew, and the job, which does not depend on either, goes on meanwhile.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sdops_runtime.protocol import Event, JobRequest
+
+from sdops.desk import Conversation, Message
+from sdops.errors import SdopsError
+from sdops.jobs import ticket
+from sdops.jobs.local import Outcome
+from sdops.jobs.place import Place
+from sdops.jobs.prepare import Parcel, prepare
+from sdops.jobs.request import Asked
+from sdops.jobs.saver import Saver
+from sdops.jobs.sound import sound
+
+Watch = Callable[[Event], None]
+
+#: What passes by itself: a network that is away, a host that boots.
+PASSING = (
+    "connection-lost",
+    "host-slow",
+    "host-unreachable",
+    "host-name-unknown",
+    "ssh-refused",
+    "ssh-closed",
+    "transfer-failed",
+)
+#: Seconds between attempts to reach a host again, and for how long they go on.
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+PATIENCE = 900.0
+#: Seconds for a host to wake its worker, whose Python may come from a cold disk.
+WAKING = 90.0
+#: Seconds for a second Ctrl-C.
+GRACE = 2.0
+
+
+@dataclass
+class Follower:
+    """Follows one job to its end. watch: sees every event, and those that only this side knows.
+
+    ``upload(bytes, total)`` · ``queued(job, host)`` · ``waiting(ahead)`` · ``lost(message)`` · ``back`` ·
+    ``detached(job, host)`` · ``cancelling(job, host)`` · ``left(job, host)``, after an error.
+
+    submitted: whether the host may have the job; accepted: whether it has it.
+    """
+
+    place: Place
+    outcome: Outcome
+    overwrite: bool
+    watch: Watch
+    submitted: bool = False
+    accepted: bool = False
+    _offset: int = 0
+    _met: bool = False
+    _seen: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        request = self.outcome.asked.request
+        self.job = str(self.outcome.job)
+        self._items = request.items()
+        self._saver = Saver(request, self.outcome.out, self.overwrite)
+
+    def run(self, parcel: Parcel, detach: bool) -> None:
+        """Sends the job and, unless told otherwise, follows it. Raises SdopsError."""
+        self._persist(lambda one: self._deliver(one, parcel, detach))
+
+    def attach(self, wait: bool) -> None:
+        """Follows a job that is there; without ``wait``, to where it is now. Raises SdopsError."""
+        self.accepted = True
+        self._persist(lambda one: self._follow(one, wait))
+
+    def cancel(self) -> None:
+        """Cancels the job and follows it to its end. Raises SdopsError."""
+
+        def talk(one: Conversation) -> None:
+            one.ask("cancel", "job", job=self.job)
+            self._follow(one, wait=True)
+
+        self._persist(talk)
+
+    def _persist(self, talk: Callable[[Conversation], None]) -> None:
+        """Has a conversation; another one when the connection broke, for as long as there is hope."""
+        lost: float | None = None
+        attempt = 0
+        while True:
+            try:
+                with self.place.conversation() as one:
+                    one.hello()
+                    if lost is not None:
+                        self.watch(Event("back"))
+                    self._met, lost, attempt = True, None, 0
+                    return talk(one)
+            except SdopsError as error:
+                if error.code not in PASSING or not self._met:
+                    raise
+                now = time.monotonic()
+                if lost is None:
+                    lost = now
+                    self.watch(Event("lost", {"message": error.message}))
+                if now - lost > PATIENCE:
+                    raise
+            time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+            attempt += 1
+
+    def _deliver(self, one: Conversation, parcel: Parcel, detach: bool) -> None:
+        if not self.accepted:
+            one.demand_same_runtime()
+            missing = one.ask("have", "missing", sha256=sorted(parcel.files)).data["sha256"]
+            self._send(one, [sha256 for sha256 in parcel.files if sha256 in missing], parcel)
+            self.submitted = True
+            one.say("submit", job=self.job, request=_plain(parcel.request))
+            if not detach:
+                # At once: the answer to this is the first event.
+                self._ask_to_follow(one, wait=True)
+            one.hear("job", patience=WAKING)
+            self.accepted = True
+            self.watch(Event("queued", {"job": self.job, "host": self.place.name}))
+            if not detach:
+                self._listen(one)
+        elif not detach:
+            self._follow(one, wait=True)
+
+    def _send(self, one: Conversation, missing: list[str], parcel: Parcel) -> None:
+        sizes = {sha256: parcel.files[sha256].stat().st_size for sha256 in missing}
+        done, total = 0, sum(sizes.values())
+        for sha256 in missing:
+            one.say("put", parcel.files[sha256], sha256=sha256, size=sizes[sha256])
+        for _ in missing:
+            done += sizes.get(str(one.hear("stored").data.get("sha256")), 0)
+            self.watch(Event("upload", {"bytes": done, "total": total}))
+
+    def _follow(self, one: Conversation, wait: bool) -> None:
+        self._ask_to_follow(one, wait)
+        self._listen(one)
+
+    def _ask_to_follow(self, one: Conversation, wait: bool) -> None:
+        one.say("follow", job=self.job, offset=self._offset, have=self._saver.have(), wait=wait)
+
+    def _listen(self, one: Conversation) -> None:
+        patience = WAKING
+        while True:
+            message = one.hear("event", "waiting", "alive", "ended", patience=patience)
+            if message.kind == "ended":
+                break
+            if message.kind == "waiting":
+                self.watch(Event("waiting", {"ahead": int(message.data["ahead"])}))
+            elif message.kind == "event":
+                self._event(message)
+        if self.outcome.last.terminal and not self.outcome.unsaved:
+            one.ask("fetched", "job", job=self.job)
+
+    def _event(self, message: Message) -> None:
+        event = sound(message)
+        if event is None:
+            return
+        if "index" in event.data:
+            event = self._placed(event)
+        if event.kind == "image" and event.data["index"] not in self._seen:
+            try:
+                self._saver.take(event.data, message.payload)
+            except SdopsError as error:
+                if error.code not in ("output-exists", "picture-lost"):
+                    raise
+                self.outcome.unsaved.append(error)
+            self._seen.add(event.data["index"])
+        # Behind what was done with it: after a break it is told again from here.
+        self._offset = int(message.data["offset"])
+        self.outcome.take(event)
+        self.watch(event)
+
+    def _placed(self, event: Event) -> Event:
+        """An event about one picture, with what this side knows of that."""
+        index = event.data["index"]
+        if not 0 <= index < len(self._items):
+            raise SdopsError("host-nonsense", "The host sent news of a picture that nobody asked for.")
+        item = self._items[index]
+        return Event(
+            event.kind, {**event.data, "input": item.input, "prompt": item.prompt, "seed": item.seed}
+        )
+
+
+def run(asked: Asked, place: Place, out: Path, overwrite: bool, watch: Watch, detach: bool) -> Outcome:
+    """Makes the job's pictures on a host. detach: only until it is accepted.
+
+    The first Ctrl-C leaves the job to the host, a second one within ``GRACE`` cancels it. Raises SdopsError.
+    """
+    from sdops_runtime.outputs import check_outputs
+    from sdops_runtime.queue import new_name
+
+    check_outputs(asked.request, out, overwrite)
+    outcome = Outcome(asked, out, job=new_name(), host=place.name)
+    with TemporaryDirectory(prefix="sdops-") as spool:
+        parcel = prepare(asked, Path(spool), watch)
+        follower = Follower(place, outcome, overwrite, watch)
+        # Before it is sent: the power may go at any moment.
+        remember(place, outcome, overwrite)
+        with _letting_go(follower):
+            follower.run(parcel, detach)
+    if detach and not outcome.last.terminal:
+        outcome.last = Event("detached", {"asked": True})
+    return outcome
+
+
+def attach(place: Place, outcome: Outcome, overwrite: bool, watch: Watch, wait: bool) -> Outcome:
+    """Follows a job that a host has, to its end or, without ``wait``, to where it is; saves its pictures."""
+    outcome.out.mkdir(parents=True, exist_ok=True)
+    follower = Follower(place, outcome, overwrite, watch, submitted=True)
+    with _letting_go(follower):
+        follower.attach(wait)
+    return outcome
+
+
+def remember(place: Place, outcome: Outcome, overwrite: bool) -> None:
+    """Remembers where a job's pictures belong, for ``attach``."""
+    assert outcome.job
+    sources = tuple(str(source.absolute()) for source in outcome.asked.sources)
+    ticket.keep(ticket.Ticket(outcome.job, place.name, str(outcome.out.absolute()), overwrite, sources))
+
+
+@contextmanager
+def _letting_go(follower: Follower) -> Iterator[None]:
+    """What becomes of a job when its follower is interrupted, or fails."""
+    outcome = follower.outcome
+    told = {"job": outcome.job, "host": outcome.host}
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not follower.submitted:
+            ticket.forget(str(outcome.job))
+            raise
+        follower.watch(Event("detached", told))
+        try:
+            time.sleep(GRACE)
+            outcome.last = Event("detached", {"asked": False})
+        except KeyboardInterrupt:
+            follower.watch(Event("cancelling", told))
+            follower.cancel()
+    except SdopsError:
+        if follower.submitted:
+            follower.watch(Event("left", told))
+        else:
+            ticket.forget(str(outcome.job))
+        raise
+
+
+def _plain(request: JobRequest) -> dict[str, Any]:
+    import json
+
+    found: dict[str, Any] = json.loads(request.to_json())
+    return found
