@@ -18,7 +18,7 @@ help: ## List what can be made
 demo: $(VENV)/ready ## Make a picture from a real photograph with the demo model
 	@photo=$$($(BIN)/python -c "from importlib.metadata import files; \
 	  print(next(f for f in files('matplotlib') if f.name == 'grace_hopper.jpg').locate())") && \
-	  $(BIN)/sdops run "$$photo" "wearing a christmas hat" --model demo --steps 20 --out demo-pictures
+	  $(BIN)/sdops run "$$photo" "wearing a christmas hat" --model demo --steps 20 --host local --out demo-pictures
 
 test: $(VENV)/ready test-guide ## Run the tests, under today's libraries and the guide's
 	$(BIN)/python -m pytest

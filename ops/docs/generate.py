@@ -1,4 +1,4 @@
-"""Writes the generated parts of the README, the picture in it and the page of checks; ``--check`` compares.
+"""Writes the generated parts of the README, its picture, and the pages beside this; ``--check`` compares.
 
 A part stands between ``<!-- generated:NAME -->`` and ``<!-- /generated -->``.
 The picture is what the real command left on a real (pseudo) terminal.
@@ -19,12 +19,14 @@ from importlib.metadata import files
 from pathlib import Path
 
 from sdops.checks.registry import CHECKS
+from sdops.cli import app
 from sdops.errors import ALL_CODES, exit_code
 from sdops_runtime import stack
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 CHECKS_PAGE = Path(__file__).parent / "checks.md"
+COMMANDS_PAGE = Path(__file__).parent / "commands.md"
 PICTURE = Path(__file__).parent / "run.svg"
 COLUMNS, LINES = 92, 14
 
@@ -104,7 +106,6 @@ PARTS = {
     "help": lambda: command_help(),
     "help-run": lambda: command_help("run"),
     "help-doctor": lambda: command_help("doctor"),
-    "help-hosts": lambda: command_help("hosts"),
     "codes": codes,
     "stacks": stacks,
     "variables": variables,
@@ -132,6 +133,19 @@ def checks_page() -> str:
             )
             parts.append(f"**Cause.** {' '.join(one.cause.split())}\n")
             parts.append(f"**Remedy.** {' '.join(one.remedy.split())}\n")
+    return "\n".join(parts)
+
+
+def commands() -> list[str]:
+    """All commands, in the order of ``sdops --help``."""
+    return [one.name or str(getattr(one.callback, "__name__", "")) for one in app.registered_commands]
+
+
+def commands_page() -> str:
+    """The help of every command."""
+    parts = ["# The commands of `sdops`\n", "Written by `make docs`: what `sdops COMMAND --help` prints.\n"]
+    for name in commands():
+        parts += [f"## {name}\n", command_help(name)]
     return "\n".join(parts)
 
 
@@ -184,11 +198,14 @@ def main() -> None:
     text = README.read_text()
     fresh = render(text)
     if asked.check:
-        if fresh != text or CHECKS_PAGE.read_text() != checks_page():
-            raise SystemExit("README.md or ops/docs/checks.md is out of date: run make docs")
+        pages = {CHECKS_PAGE: checks_page(), COMMANDS_PAGE: commands_page()}
+        stale = [path for path, page in pages.items() if not path.exists() or path.read_text() != page]
+        if fresh != text or stale:
+            raise SystemExit("README.md or a page in ops/docs is out of date: run make docs")
         return
     README.write_text(fresh)
     CHECKS_PAGE.write_text(checks_page())
+    COMMANDS_PAGE.write_text(commands_page())
     if asked.no_picture:
         return
     photo = next(file for file in files("matplotlib") or [] if file.name == "grace_hopper.jpg").locate()
@@ -199,7 +216,7 @@ def main() -> None:
         words = ["photo.jpg", "wearing a christmas hat", "--model", "demo", "--images", "3", "--seed", "7"]
         sdops = str(Path(sys.executable).parent / "sdops")
         shown = 'sdops run photo.jpg "wearing a christmas hat" --model demo --images 3 --seed 7'
-        PICTURE.write_text(record([sdops, "run", *words], shown))
+        PICTURE.write_text(record([sdops, "run", *words, "--host", "local"], shown))
 
 
 if __name__ == "__main__":

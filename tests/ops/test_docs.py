@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from sdops.cli import app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -28,11 +27,16 @@ def test_the_page_of_checks_is_up_to_date():
     assert made.checks_page() == made.CHECKS_PAGE.read_text(), "run make docs"
 
 
-@pytest.mark.parametrize(
-    "command", [command.name or command.callback.__name__ for command in app.registered_commands]
-)
-def test_every_command_has_its_help_in_the_readme(command):
-    assert f"Usage: sdops {command} " in README
+def test_the_page_of_commands_is_up_to_date():
+    made = generator()
+    assert made.commands_page() == made.COMMANDS_PAGE.read_text(), "run make docs"
+
+
+@pytest.mark.parametrize("command", generator().commands())
+def test_every_command_is_in_the_readme_with_an_example_in_its_help(command):
+    assert f"sdops {command}" in README
+    page = generator().COMMANDS_PAGE.read_text()
+    assert f"Example: sdops {command}" in page.partition(f"Usage: sdops {command} ")[2]
 
 
 def test_every_make_target_named_in_the_readme_exists():

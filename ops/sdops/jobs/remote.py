@@ -246,8 +246,8 @@ def _letting_go(follower: Follower) -> Iterator[None]:
         except KeyboardInterrupt:
             follower.watch(Event("cancelling", told))
             follower.cancel()
-    except SdopsError:
-        if follower.submitted:
+    except SdopsError as error:
+        if follower.accepted or (follower.submitted and error.code in PASSING):
             follower.watch(Event("left", told))
         else:
             ticket.forget(str(outcome.job))
