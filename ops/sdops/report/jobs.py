@@ -19,6 +19,8 @@ from sdops.report.terminal import document, messages, plain, results
 
 #: Seconds between two looks of ``--watch``.
 PAUSE = 2.0
+#: The end of a job's name that is random, which is name enough.
+SHORT = 8
 
 _STYLES = {"queued": "", "running": "cyan", "done": "green", "failed": "red", "cancelled": "yellow"}
 
@@ -106,14 +108,11 @@ def render_pruned(answers: Sequence[tuple[Place, Mapping[str, Any] | SdopsError]
 def _table(listed: Sequence[Listed]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     several = len(listed) > 1
-    table.add_column("job", no_wrap=True)
-    if several:
-        table.add_column("host")
-    table.add_column("state")
-    table.add_column("pictures", justify="right")
-    table.add_column("begun", justify="right")
-    table.add_column("took", justify="right")
-    table.add_column("what", no_wrap=True, overflow="ellipsis", max_width=40)
+    for name in ("job", *(["host"] if several else []), "state", "pictures"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "pictures" else "left")
+    table.add_column("begun", justify="right", no_wrap=True)
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("what")
     for one in listed:
         for job in one.jobs:
             table.add_row(*_row(one.host, job, several))
@@ -127,8 +126,11 @@ def _row(host: str, job: Mapping[str, Any], several: bool) -> list[Text]:
     what = " ".join(map(str, [*(job.get("inputs") or []), *(job.get("prompts") or [])]))
     if state == "failed" and job.get("reason"):
         what = str(job["reason"])
+    said = plain(what.replace("\n", " "))
+    # A line for each job: only this column gives way.
+    said.no_wrap, said.overflow = True, "ellipsis"
     return [
-        plain(str(job.get("job"))),
+        plain(str(job.get("job"))[-SHORT:]),
         *([plain(host)] if several else []),
         Text(
             "cancelling" if job.get("cancel") and state == "running" else plain(state).plain,
@@ -137,7 +139,7 @@ def _row(host: str, job: Mapping[str, Any], several: bool) -> list[Text]:
         plain(pictures),
         Text(_ago(job.get("begun"))),
         Text(_took(job.get("begun"), job.get("ended"))),
-        plain(what.replace("\n", " ")),
+        said,
     ]
 
 

@@ -126,6 +126,7 @@ class _Live:
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
+        self._sending = bars.add_task("Sending", total=None, visible=False, unit=" kB")
         self._loading = bars.add_task("Opening", total=None, unit=" MB")
         self._steps = bars.add_task("Steps", total=None, visible=False, rate=True)
         self._images = bars.add_task("Pictures", total=None, visible=False)
@@ -134,7 +135,12 @@ class _Live:
     def take(self, event: Event) -> None:
         data = event.data
         line = describe(event)
-        if event.kind in ("download", "upload"):
+        if event.kind == "upload":
+            done, total = data["bytes"] / 1e3, data["total"] / 1e3
+            self._bars.update(self._sending, completed=done, total=total, visible=done < total)
+        elif event.kind == "queued":
+            self._bars.update(self._loading, description="Waiting")
+        elif event.kind == "download":
             self._bars.update(self._loading, completed=data["bytes"] / 1e6, total=data["total"] / 1e6)
         elif event.kind == "loading":
             self._bars.update(self._loading, description=f"Loading {plain(data['model']).plain}")
