@@ -1,0 +1,119 @@
+"""A person at the controller's terminal, who types commands of sdops and presses keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hosts.cell import Cell
+from hosts.command import Completed
+from hosts.host import Host
+from hosts.lab import Lab
+
+ROOT = Path(__file__).parents[1]
+SDOPS = [sys.executable, "-c", "from sdops.start import main; main()"]
+
+
+def wait_for(condition: Callable[[], Any], what: str, timeout: float = 60) -> Any:
+    """Waits until a condition holds, and gives what it gave."""
+    end = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < end, f"{what}: not in {timeout:g} s"
+        time.sleep(0.02)
+    return found
+
+
+class Running:
+    """A command that runs. out, err: what it printed so far."""
+
+    def __init__(self, argv: list[str], lab: Lab, folder: Path, env: Mapping[str, str], name: str) -> None:
+        self._cell: Cell = lab.controller.new_cell()
+        self._out, self._err = folder / f".{name}.out", folder / f".{name}.err"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self._process: subprocess.Popen[bytes] = lab.controller.popen(
+                argv, cell=self._cell, cwd=folder, env=dict(env), stdout=out, stderr=err
+            )
+
+    @property
+    def out(self) -> str:
+        """What it printed on stdout so far."""
+        return self._out.read_text()
+
+    @property
+    def err(self) -> str:
+        """What it printed on stderr so far."""
+        return self._err.read_text()
+
+    def press(self, number: int = signal.SIGINT) -> None:
+        """Presses Ctrl-C: the signal goes to Python alone, as nsenter is no part of what a person has."""
+        for pid in self._cell.pids():
+            if b"sdops.start" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[2]:
+                os.kill(pid, number)
+
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+    def wait(self, timeout: float = 120) -> int:
+        """Waits for its end; the exit code."""
+        try:
+            return self._process.wait(timeout)
+        finally:
+            self._cell.kill()
+
+
+@dataclass
+class Person:
+    """Somebody with an inventory in a folder, and nothing else of her own."""
+
+    lab: Lab
+    folder: Path
+
+    @classmethod
+    def of(
+        cls, lab: Lab, folder: Path, *hosts: Host, groups: Mapping[str, list[Host]] | None = None
+    ) -> Person:
+        """Somebody whose inventory has these hosts."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "inventory.ini").write_text(lab.inventory(*hosts, groups=groups).read_text())
+        return cls(lab, folder)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What her commands run under."""
+        return {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "LC_ALL": "C.UTF-8",
+            "PYTHONPATH": f"{ROOT / 'ops'}:{ROOT / 'runtime'}",
+            "COLUMNS": "80",
+        }
+
+    def sdops(self, *words: object, timeout: float = 120, **env: str) -> Completed:
+        """What a command left."""
+        return self.lab.controller.run(
+            [*SDOPS, *map(str, words)],
+            timeout=timeout,
+            check=False,
+            env={**self.environment, **env},
+            cwd=self.folder,
+        )
+
+    def json(self, *words: object, **env: str) -> dict[str, Any]:
+        """The document of a command, whichever way it ended."""
+        ran = self.sdops(*words, "--json", **env)
+        assert ran.stdout.count("\n") == 1, ran.stdout + ran.stderr
+        document: dict[str, Any] = json.loads(ran.stdout)
+        return document
+
+    def start(self, *words: object, name: str = "command") -> Running:
+        """A command that runs."""
+        return Running([*SDOPS, *map(str, words)], self.lab, self.folder, self.environment, name)
