@@ -101,11 +101,12 @@ class Conversation:
         self.say(do, **data)
         return self.hear(kind)
 
-    def hear(self, *kinds: str, patience: float = SILENCE) -> Message:
-        """The next message of one of the kinds (of any, if none is named). patience: in seconds.
+    def hear(self, *kinds: str, patience: float | None = None) -> Message:
+        """The next message of one of the kinds (of any, if none is named).
 
-        Others are passed over, but for ``error``, which is raised.
+        patience: in seconds, ``SILENCE`` if None. Others are passed over, but for ``error``, which is raised.
         """
+        patience = SILENCE if patience is None else patience
         self._active = time.monotonic()
         while True:
             try:

@@ -29,8 +29,13 @@ class Found:
         """Nothing yet of what came of it. out: folder of its pictures; if None its ticket's, or this one."""
         import json
 
-        request = JobRequest.from_json(json.dumps(self.told.data["request"]))
-        request.check()
+        try:
+            request = JobRequest.from_json(json.dumps(self.told.data.get("request")))
+            request.check()
+        except SdopsError as error:
+            raise SdopsError(
+                "host-nonsense", f"{self.place.name} has a job that makes no sense: {error.message}"
+            ) from error
         sources = self.ticket.sources if self.ticket else request.inputs
         if len(sources) != len(request.inputs):
             sources = request.inputs
@@ -59,7 +64,10 @@ def find(word: str | None, hosts: Sequence[str], inventory: Sequence[Path | str]
         with place.conversation() as one:
             one.hello()
             wanted = full or _complete(one.ask("names", "names").data["jobs"], name)
-            return one.ask("job", "job", job=wanted)
+            told = one.ask("job", "job", job=wanted)
+            if told.data.get("job") != wanted:
+                raise SdopsError("host-nonsense", f"{place.name} was asked for a job and told of another.")
+            return told
 
     answers = each(looked, ask)
     for place, told in zip(looked, answers, strict=True):

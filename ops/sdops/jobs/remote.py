@@ -6,7 +6,7 @@ conversation begins anew, and the job, which does not depend on either, goes on 
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,7 +63,8 @@ class Follower:
     accepted: bool = False
     _offset: int = 0
     _met: bool = False
-    _seen: set[int] = field(default_factory=set)
+    #: When something came that had not come before.
+    _news: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         request = self.outcome.asked.request
@@ -91,25 +92,29 @@ class Follower:
 
     def _persist(self, talk: Callable[[Conversation], None]) -> None:
         """Has a conversation; another one when the connection broke, for as long as there is hope."""
-        lost: float | None = None
+        since = 0.0
         attempt = 0
+        lost = False
         while True:
             try:
                 with self.place.conversation() as one:
                     one.hello()
-                    if lost is not None:
+                    if lost:
                         self.watch(Event("back"))
-                    self._met, lost, attempt = True, None, 0
+                    self._met, lost = True, False
                     return talk(one)
             except SdopsError as error:
                 if error.code not in PASSING or not self._met:
                     raise
                 now = time.monotonic()
-                if lost is None:
-                    lost = now
-                    self.watch(Event("lost", {"message": error.message}))
-                if now - lost > PATIENCE:
+                if self._news >= since:
+                    # It came further than the last time.
+                    since, attempt = now, 0
+                if now - since > PATIENCE:
                     raise
+                if not lost:
+                    lost = True
+                    self.watch(Event("lost", {"message": error.message}))
             time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
             attempt += 1
 
@@ -125,6 +130,7 @@ class Follower:
                 self._ask_to_follow(one, wait=True)
             one.hear("job", patience=WAKING)
             self.accepted = True
+            self._news = time.monotonic()
             self.watch(Event("queued", {"job": self.job, "host": self.place.name}))
             if not detach:
                 self._listen(one)
@@ -138,6 +144,7 @@ class Follower:
             one.say("put", parcel.files[sha256], sha256=sha256, size=sizes[sha256])
         for _ in missing:
             done += sizes.get(str(one.hear("stored").data.get("sha256")), 0)
+            self._news = time.monotonic()
             self.watch(Event("upload", {"bytes": done, "total": total}))
 
     def _follow(self, one: Conversation, wait: bool) -> None:
@@ -157,25 +164,28 @@ class Follower:
                 self.watch(Event("waiting", {"ahead": int(message.data["ahead"])}))
             elif message.kind == "event":
                 self._event(message)
+            else:
+                self._news = time.monotonic()  # quiet, and well
         if self.outcome.last.terminal and not self.outcome.unsaved:
-            one.ask("fetched", "job", job=self.job)
+            # For ``prune``, and nothing that a person waits for.
+            with suppress(SdopsError):
+                one.ask("fetched", "job", job=self.job)
 
     def _event(self, message: Message) -> None:
-        event = sound(message)
-        if event is None:
+        event, offset = sound(message), int(message.data["offset"])
+        if event is None or offset <= self._offset:
             return
         if "index" in event.data:
             event = self._placed(event)
-        if event.kind == "image" and event.data["index"] not in self._seen:
+        if event.kind == "image":
             try:
                 self._saver.take(event.data, message.payload)
             except SdopsError as error:
                 if error.code not in ("output-exists", "picture-lost"):
                     raise
                 self.outcome.unsaved.append(error)
-            self._seen.add(event.data["index"])
-        # Behind what was done with it: after a break it is told again from here.
-        self._offset = int(message.data["offset"])
+        # Only now: after a break it is told again from here.
+        self._offset, self._news = offset, time.monotonic()
         self.outcome.take(event)
         self.watch(event)
 

@@ -66,6 +66,8 @@ def sound(message: Message) -> Event | None:
     kind = str(message.data.get("event"))
     if kind not in FIELDS:
         return None
+    if type(message.data.get("offset")) is not int:
+        raise SdopsError("host-nonsense", "The host sent an event that has no place among the others.")
     data = {name: value for name, value in message.data.items() if name not in ("event", "offset", "bytes")}
     for name, types in FIELDS[kind].items():
         value = data.get(name)
