@@ -10,7 +10,7 @@ ROUNDS ?= 2
 TORCH ?= shell
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-guide test-slow lint fix docs locks bench-start bench-provision bench-doctor clean
+.PHONY: help demo test test-guide test-slow lint fix docs locks bench-start bench-provision bench-doctor bench-run clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -62,6 +62,9 @@ bench-provision: $(VENV)/ready ## Time the provisioning of fresh test hosts agai
 
 bench-doctor: $(VENV)/ready ## Time doctor for many (simulated) hosts against one
 	PYTHONPATH=$(CURDIR)/ops:$(CURDIR)/runtime:$(CURDIR)/tests $(BIN)/python -m bench.doctor
+
+bench-run: $(VENV)/ready ## Time sdops run on a test host against the guide's way by hand; ROUNDS=5
+	PYTHONPATH=$(CURDIR)/ops:$(CURDIR)/runtime:$(CURDIR)/tests $(BIN)/python -m bench.run --rounds $(ROUNDS)
 
 clean: ## Remove the environments and what the tools left
 	rm -rf $(VENV) $(GUIDE) .pytest_cache .mypy_cache .ruff_cache demo-pictures

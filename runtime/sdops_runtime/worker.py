@@ -122,6 +122,8 @@ class Worker:
             self._queue.leave(claimed, ended[0])
             return
         notify(f"STATUS=Making pictures of job {claimed.id}")
+        for left in claimed.out.glob(".*.part"):  # of a worker that was killed while it saved
+            left.unlink()
         journal = Journal(claimed)
         try:
             state = self._run(claimed, earlier, journal)
