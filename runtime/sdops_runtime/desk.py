@@ -35,7 +35,7 @@ from sdops_runtime import __version__, housekeeping, waking
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.jobfolder import ENDED, Job
 from sdops_runtime.protocol import PROTOCOL, Event, JobRequest
-from sdops_runtime.queue import Queue, check_name
+from sdops_runtime.queue import Queue, check_name, no_room
 
 #: Seconds without a word from the client, while it has the floor, after which it is taken for gone.
 SILENCE = 120.0
@@ -199,6 +199,12 @@ class Desk:
             now = time.monotonic()
             if now - checked >= CHECK or ahead < 0:
                 checked = now
+                if now - heard >= CHECK and no_room(self._queue.root):
+                    raise SdopsError(
+                        "disk-full",
+                        "The host's disk is full. The job waits until there is space.",
+                        f"Free some (sdops prune helps), then: sdops attach {job.id}",
+                    )
                 state, missed = self._queue.job(job.id).state, self._look_after(missed)
                 before, ahead = ahead, self._queue.ahead(job)
                 if state == "queued" and before != ahead:

@@ -34,6 +34,8 @@ _MOMENT = 2.0
 
 #: Seconds after which a folder without a row is nobody's who is just submitting.
 _STRAY = 3600.0
+#: SQLite writes up to some hundred kB for one transaction.
+_ROOM = 2**20
 
 #: What a job is called: when it was asked for, and something random.
 NAME = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
@@ -57,6 +59,14 @@ def default_root() -> Path:
 def new_name() -> str:
     """A name for a job, which nobody else gives."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+
+
+def no_room(root: Path) -> bool:
+    """Whether the disk is so full that a queue there can hardly be written."""
+    try:
+        return shutil.disk_usage(root).free < _ROOM
+    except OSError:
+        return False
 
 
 def check_name(name: str) -> None:
@@ -227,7 +237,15 @@ class Queue:
                             "Stop that one first: systemctl --user stop sdops-runtime",
                         ) from None
                     time.sleep(0.05)
-            yield
+            # Held, so that SQLite's files beside the queue stay: on a full disk nobody could make them anew,
+            # and nobody could read the queue.
+            keeper = sqlite3.connect(str(self.root / "queue.sqlite"), isolation_level=None)
+            try:
+                with contextlib.suppress(sqlite3.Error):
+                    keeper.execute("SELECT count(*) FROM jobs").fetchone()
+                yield
+            finally:
+                keeper.close()
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Callable[[float], None]]:
@@ -365,7 +383,8 @@ def _usable(root: Path) -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error) as error:
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if full or re.search("disk is full", str(error)):
+        # SQLite has several words for it, the most common of which means any trouble.
+        if full or (isinstance(error, sqlite3.Error) and no_room(root)) or "disk is full" in str(error):
             message = f"The disk with {root} is full."
             raise SdopsError("disk-full", message, "Free some space on it.") from error
         reason = getattr(error, "strerror", None) or error

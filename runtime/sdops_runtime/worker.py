@@ -136,9 +136,14 @@ class Worker:
     def _run(self, claimed: Job, earlier: list[Event], journal: Journal) -> str:
         """Runs a job, or goes on with it; returns the state that it is left in."""
         looked = -PAUSE
+        planned = False
 
         def emit(event: Event) -> None:
-            nonlocal looked
+            nonlocal looked, planned
+            planned = planned or event.kind == "planned"
+            if planned and event.kind == "failed" and event.data["code"] == "disk-full":
+                # No end of a job that has begun: it goes on when there is space.
+                raise UnwrittenError(event.data["message"])
             try:
                 journal.append(event)
             except OSError as error:
