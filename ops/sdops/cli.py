@@ -6,6 +6,7 @@ Nothing heavy is imported at the top, so that ``sdops --help`` answers at once.
 import logging
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -164,7 +165,16 @@ def run(
         str, typer.Option("--device", metavar="NAME", help="On the local host: auto, cuda or cpu.")
     ] = "auto",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar="", help="Replace pictures that are there already.")
+        bool, typer.Option("--overwrite", metavar="", help="Replace other files that have a picture's name.")
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            "-f",
+            metavar="",
+            help="Make all pictures, not only the missing ones; without --seed, new ones.",
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", metavar="", help="Print one JSON document on stdout.")
@@ -192,14 +202,14 @@ def run(
         seed=draw_seed() if seed is None else seed,
         background=background,
     )
-    asked = ask(words, prompt or (), prompts, settings)
+    asked = replace(ask(words, prompt or (), prompts, settings), drawn=seed is None)
     with progress.watch(quiet=as_json) as watch:
         if host == local.NAME:
-            result = local.run(asked, out, device, overwrite, watch)
+            result = local.run(asked, out, device, overwrite, watch, force)
         else:
             from sdops.jobs import choice
 
-            result = choice.run(asked, host, inventory or (), out, device, overwrite, watch, detach)
+            result = choice.run(asked, host, inventory or (), out, device, overwrite, watch, detach, force)
     outcome.render(result, as_json)
     raise typer.Exit(outcome.exit_code(result))
 

@@ -27,6 +27,7 @@ CODES: dict[str, Code] = {
     "check-unknown": Code("no check and no topic has that name", usage=True),
     "facts-unreadable": Code("a file holds no facts that doctor has stored", usage=True),
     "file-unreadable": Code("a file that was named cannot be read", usage=True),
+    "manifest-unusable": Code("the file that tells what was made in a folder cannot be read or written"),
     # the inventory
     "host-unknown": Code("no such host is known", usage=True),
     "inventory-missing": Code("the inventory that was named does not exist", usage=True),

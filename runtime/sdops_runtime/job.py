@@ -280,6 +280,7 @@ class _Maker:
             "seed": item.seed,
             "input": item.input,
             "prompt": item.prompt,
+            "input_sha256": ready.sha256,
             "width": picture.image.width,
             "height": picture.image.height,
             "seconds": round(seconds, 2),

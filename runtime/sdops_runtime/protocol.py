@@ -245,7 +245,7 @@ class Event:
     kinds and their fields:
     loading(model) · download(bytes, total) · loaded(model, revision, stack, device, dtype, batch, seconds) ·
     notice(code, message) · planned(total, passes) · step(indices, step, steps) ·
-    image(index, name, sha256, seed, input, prompt, width, height, seconds, flagged, retried) ·
+    image(index, name, sha256, seed, input, prompt, input_sha256, width, height, seconds, flagged, retried) ·
     item_failed(index, seed, input, prompt, code, message, hint) · and exactly one last of
     done, failed(code, message, hint), cancelled, each with images, failed, flagged (counts),
     missing (seeds of what was not made) and seconds.

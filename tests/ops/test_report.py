@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from sdops.errors import SdopsError
-from sdops.jobs.local import Outcome
+from sdops.jobs.local import Outcome, nothing_to_do
 from sdops.jobs.request import Asked
 from sdops.report import failure, outcome, progress, terminal
 from sdops_runtime.protocol import Event, JobRequest, Settings
@@ -36,26 +36,63 @@ def stopped(made, images, inputs=("a.jpg",), out=Path()):
 @pytest.mark.parametrize(
     ("typed", "advised"),
     [
-        ("run a.jpg 'a hat' -n 4", "run a.jpg 'a hat' --seed 2 --images 2"),
-        ("run a.jpg 'a hat' -n4 --seed=0", "run a.jpg 'a hat' --seed 2 --images 2"),
-        ("run --images=4 --seed 0 a.jpg 'a hat'", "run a.jpg 'a hat' --seed 2 --images 2"),
-        ("run -n 4 -- a.jpg '-a hat'", "run --seed 2 --images 2 -- a.jpg '-a hat'"),
+        ("run a.jpg 'a hat' -n 4", 'Run the same "sdops run" again to make them.'),
+        ("run a.jpg 'a hat' -n 4 --force", 'Run the same "sdops run" again, without --force, to make them.'),
+        ("run a.jpg 'a hat' -n 4 -f", 'Run the same "sdops run" again, without --force, to make them.'),
+        ("attach 01234567", 'Run the same "sdops run" again to make them.'),
     ],
-    ids=["apart", "joined", "first", "after two dashes"],
+    ids=["run", "force", "short", "attached"],
 )
-def test_what_to_type_for_the_rest_is_the_same_command_from_the_first_missing_seed(
-    monkeypatch, capsys, typed, advised
-):
+def test_what_to_type_for_the_rest_is_the_same_command(monkeypatch, capsys, typed, advised):
     monkeypatch.setattr(sys, "argv", ["sdops", *shlex.split(typed)])
     outcome.render(stopped(2, 4), as_json=False)
-    assert capsys.readouterr().err.splitlines()[-1] == f"To make them: sdops {advised}"
+    assert capsys.readouterr().err.splitlines() == ["2 of 4 pictures made; 2 missing.", advised]
 
 
-def test_for_a_job_of_several_images_it_is_the_whole_job_with_its_seed(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["sdops", "run", "a.jpg", "b.jpg", "a hat"])
-    outcome.render(stopped(1, 1, ("a.jpg", "b.jpg")), as_json=False)
-    advised = "sdops run a.jpg b.jpg 'a hat' --seed 0 --overwrite"
-    assert capsys.readouterr().err.splitlines()[-1] == f"To make them: {advised}"
+def test_pictures_that_were_there_are_told_apart_from_new_ones(capsys):
+    job = stopped(2, 3)
+    job.there = (job.pictures.pop(0),)
+    outcome.render(job, as_json=False)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [(row[0], row[-1]) for row in rows] == [
+        ("picture", "made"),
+        ("a-0.png", "before"),
+        ("a-1.png", "now"),
+    ]
+    outcome.render(job, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["made"]) for one in told["pictures"]] == [("a-0.png", False), ("a-1.png", True)]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "images", "advised"),
+    [
+        (
+            True,
+            3,
+            [
+                "All 3 pictures are here already (seed 7).",
+                "Others: --force. The same again: --seed 7 --force.",
+            ],
+        ),
+        (
+            False,
+            3,
+            ["All 3 pictures are here already (seed 7).", "Others: --seed 10. The same again: --force."],
+        ),
+        (False, 1, ["The picture is here already (seed 7).", "Others: --seed 8. The same again: --force."]),
+    ],
+    ids=["drawn", "given", "one"],
+)
+def test_where_nothing_is_missing_it_says_what_to_type_for_more(capsys, drawn, images, advised):
+    request = JobRequest(("a.jpg",), ("a hat",), Settings(images=images, seed=7))
+    there = tuple(picture(index, f"a-{index}.png") for index in range(images))
+    ended = Outcome(Asked(request, (Path("a.jpg"),), drawn), Path(), there=there)
+    ended.take(nothing_to_do())
+    outcome.render(ended, as_json=False)
+    out, err = capsys.readouterr()
+    assert (len(out.splitlines()), err.splitlines()) == (images + 1, advised)
+    assert outcome.exit_code(ended) == 0
 
 
 def test_a_long_name_stays_in_one_piece_where_a_program_reads_it(monkeypatch, capsys):

@@ -32,7 +32,7 @@ def test_the_guides_model_is_downloaded_once_with_a_token_and_makes_a_picture(sd
     assert first["host"]["model"] == DEFAULT_MODEL
     assert len(first["host"]["revision"]) == 40
     fetched = len([seen for seen in hub.requests if seen.path.endswith(".bin")])
-    second = json.loads(sdops("run", photo, "a hat", *QUICK, "--overwrite", "--json").out)
+    second = json.loads(sdops("run", photo, "a hat", *QUICK, "--force", "--json").out)
     assert second["pictures"][0]["sha256"] == first["pictures"][0]["sha256"]
     assert len([seen for seen in hub.requests if seen.path.endswith(".bin")]) == fetched
     assert GOOD not in json.dumps([first, second])

@@ -22,13 +22,14 @@ def run(
     overwrite: bool,
     watch: remote.Watch,
     detach: bool,
+    force: bool = False,
 ) -> Outcome:
     """Makes a job's pictures where they are to be made. word: host, group or pattern; all hosts if None."""
     found = places([word] if word else [], inventory)
     if not found:
         if detach:
             raise SdopsError("usage", "A job on this machine cannot be detached.", "Leave --detach out.")
-        return local.run(asked, out, device, overwrite, watch)
+        return local.run(asked, out, device, overwrite, watch, force)
     if device != "auto":
         raise SdopsError("usage", "--device is for this machine alone.", "Leave it out, or add --host local.")
 
@@ -36,7 +37,7 @@ def run(
         watch(Event("notice", {"code": error.code, "message": f"{error.message} {error.hint}".strip()}))
 
     place = least_busy(found, skipped)
-    return remote.run(_as_the_host_is_set(asked, place), place, out, overwrite, watch, detach)
+    return remote.run(_as_the_host_is_set(asked, place), place, out, overwrite, watch, detach, force)
 
 
 def _as_the_host_is_set(asked: Asked, place: Place) -> Asked:

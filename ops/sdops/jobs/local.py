@@ -3,7 +3,7 @@
 No SSH, no queue: the same runtime code as on a GPU host, called in process.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ class Outcome:
     last: Event = field(default_factory=lambda: Event("none"))
     loaded: dict[str, Any] = field(default_factory=dict)
     passes: int | None = None
+    #: Pictures that were made now, and those that were there already.
     pictures: list[dict[str, Any]] = field(default_factory=list)
+    there: Sequence[Mapping[str, Any]] = ()
     failed: list[dict[str, Any]] = field(default_factory=list)
     notices: list[dict[str, Any]] = field(default_factory=list)
     #: On another host: the job's name, and the host's.
@@ -51,15 +53,41 @@ class Outcome:
             self.last = event
 
 
-def run(asked: Asked, out: Path, device: str, overwrite: bool, watch: Callable[[Event], None]) -> Outcome:
-    """Makes the job's pictures here; ``watch`` sees every event as it happens."""
+def run(
+    asked: Asked,
+    out: Path,
+    device: str,
+    overwrite: bool,
+    watch: Callable[[Event], None],
+    force: bool = False,
+) -> Outcome:
+    """Makes those of the job's pictures here that are missing; ``watch`` sees every event as it happens.
+
+    force: all of them. Raises SdopsError.
+    """
     from sdops_runtime import job
 
-    outcome = Outcome(asked, out)
+    from sdops.jobs.plan import plan
+    from sdops.jobs.recorder import Recorder
+
+    planned = plan(asked, out, NAME, overwrite, force)
+    asked = planned.asked
+    outcome = Outcome(asked, out, there=planned.there)
+    planned.tell(watch)
+    if planned.complete:
+        outcome.take(nothing_to_do())
+        return outcome
+    recorder = Recorder(asked, out, NAME, hashes=planned.hashes)
 
     def emit(event: Event) -> None:
         outcome.take(event)
+        recorder.take(event)
         watch(event)
 
-    job.run(asked.request, asked.sources, job.Place(out, device, overwrite), emit)
+    job.run(asked.request, asked.sources, job.Place(out, device, planned.overwrite), emit)
     return outcome
+
+
+def nothing_to_do() -> Event:
+    """The end of a job whose pictures were all there."""
+    return Event("done", {"images": 0, "failed": 0, "flagged": 0, "missing": [], "seconds": 0.0})

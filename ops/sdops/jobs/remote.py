@@ -17,9 +17,11 @@ from sdops_runtime.protocol import Event, JobRequest
 from sdops.desk import Conversation, Message
 from sdops.errors import SdopsError
 from sdops.jobs import ticket
-from sdops.jobs.local import Outcome
+from sdops.jobs.local import Outcome, nothing_to_do
 from sdops.jobs.place import Place
+from sdops.jobs.plan import plan
 from sdops.jobs.prepare import Parcel, prepare
+from sdops.jobs.recorder import Recorder
 from sdops.jobs.request import Asked
 from sdops.jobs.saver import Saver
 from sdops.jobs.sound import sound
@@ -59,6 +61,7 @@ class Follower:
     outcome: Outcome
     overwrite: bool
     watch: Watch
+    recorder: Recorder
     submitted: bool = False
     accepted: bool = False
     _offset: int = 0
@@ -131,6 +134,7 @@ class Follower:
             one.hear("job", patience=WAKING)
             self.accepted = True
             self._news = time.monotonic()
+            self.recorder.begin()
             self.watch(Event("queued", {"job": self.job, "host": self.place.name}))
             if not detach:
                 self._listen(one)
@@ -184,6 +188,10 @@ class Follower:
                 if error.code not in ("output-exists", "picture-lost"):
                     raise
                 self.outcome.unsaved.append(error)
+            else:
+                self.recorder.take(event)
+        elif event.kind in ("loaded", "item_failed"):
+            self.recorder.take(event)
         # Only now: after a break it is told again from here.
         self._offset, self._news = offset, time.monotonic()
         self.outcome.take(event)
@@ -200,19 +208,36 @@ class Follower:
         )
 
 
-def run(asked: Asked, place: Place, out: Path, overwrite: bool, watch: Watch, detach: bool) -> Outcome:
-    """Makes the job's pictures on a host. detach: only until it is accepted.
+def run(
+    asked: Asked,
+    place: Place,
+    out: Path,
+    overwrite: bool,
+    watch: Watch,
+    detach: bool,
+    force: bool = False,
+) -> Outcome:
+    """Makes those of the job's pictures on a host that are missing here. detach: only until it is accepted.
 
+    force: all of them.
     The first Ctrl-C leaves the job to the host, a second one within ``GRACE`` cancels it. Raises SdopsError.
     """
     from sdops_runtime.outputs import check_outputs
     from sdops_runtime.queue import new_name
 
+    planned = plan(asked, out, place.name, overwrite, force)
+    asked, overwrite = planned.asked, planned.overwrite
+    planned.tell(watch)
+    if planned.complete:
+        outcome = Outcome(asked, out, there=planned.there, host=place.name)
+        outcome.take(nothing_to_do())
+        return outcome
     check_outputs(asked.request, out, overwrite)
-    outcome = Outcome(asked, out, job=new_name(), host=place.name)
+    outcome = Outcome(asked, out, there=planned.there, job=new_name(), host=place.name)
     with TemporaryDirectory(prefix="sdops-") as spool:
         parcel = prepare(asked, Path(spool), watch)
-        follower = Follower(place, outcome, overwrite, watch)
+        recorder = Recorder(asked, out, place.name, outcome.job, planned.hashes)
+        follower = Follower(place, outcome, overwrite, watch, recorder)
         # Before it is sent: the power may go at any moment.
         remember(place, outcome, overwrite)
         with _letting_go(follower):
@@ -225,7 +250,8 @@ def run(asked: Asked, place: Place, out: Path, overwrite: bool, watch: Watch, de
 def attach(place: Place, outcome: Outcome, overwrite: bool, watch: Watch, wait: bool) -> Outcome:
     """Follows a job that a host has, to its end or, without ``wait``, to where it is; saves its pictures."""
     outcome.out.mkdir(parents=True, exist_ok=True)
-    follower = Follower(place, outcome, overwrite, watch, submitted=True)
+    recorder = Recorder(outcome.asked, outcome.out, place.name, outcome.job)
+    follower = Follower(place, outcome, overwrite, watch, recorder, submitted=True)
     with _letting_go(follower):
         follower.attach(wait)
     return outcome

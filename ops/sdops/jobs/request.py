@@ -15,10 +15,14 @@ DRAWN_SEEDS = 2**32
 
 @dataclass(frozen=True)
 class Asked:
-    """A job as asked for: the request and the files of its inputs, in the same order."""
+    """A job as asked for: the request and the files of its inputs, in the same order.
+
+    drawn: whether nobody chose the seed.
+    """
 
     request: JobRequest
     sources: tuple[Path, ...]
+    drawn: bool = False
 
 
 def ask(words: Sequence[str], prompts: Sequence[str], prompts_file: Path | None, settings: Settings) -> Asked:

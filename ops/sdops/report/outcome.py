@@ -1,8 +1,7 @@
 """How the end of a job is shown: a table of files, or one JSON document, and the exit code."""
 
-import re
-import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -32,14 +31,15 @@ def render(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         document(as_data(outcome))
         return
-    if outcome.pictures:
+    if outcome.pictures or outcome.there:
         results().print(_table(outcome))
     _say_rest(outcome)
 
 
 def as_data(outcome: Outcome) -> dict[str, Any]:
-    """The document of ``--json``; ``ok`` is true when every picture was made.
+    """The document of ``--json``; ``ok`` is true when every picture is here.
 
+    made: whether a picture was made now, or was here already.
     passes: the steps that really run, None where it did not come to that.
     """
     last = outcome.last.data
@@ -61,8 +61,9 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
                 "file": str(outcome.out / picture["name"]),
                 "input": inputs[picture["input"]],
                 "prompt": request.prompts[picture["prompt"]],
+                "made": made,
             }
-            for picture in outcome.pictures
+            for picture, made in _all(outcome)
         ],
         "failed": [
             {**item, "input": inputs[item["input"]], "prompt": request.prompts[item["prompt"]]}
@@ -75,6 +76,13 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _all(outcome: Outcome) -> list[tuple[Mapping[str, Any], bool]]:
+    """The pictures that are here, in the order of their numbers, each with whether it was made now."""
+    found: list[tuple[Mapping[str, Any], bool]] = [(picture, True) for picture in outcome.pictures]
+    found += [(picture, False) for picture in outcome.there]
+    return sorted(found, key=lambda one: one[0]["index"])
+
+
 def _table(outcome: Outcome) -> Table:
     request = outcome.asked.request
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -85,16 +93,21 @@ def _table(outcome: Outcome) -> Table:
     table.add_column("size", justify="right")
     table.add_column("seconds", justify="right")
     table.add_column("flagged")
-    for picture in outcome.pictures:
+    mixed = bool(outcome.pictures and outcome.there)
+    if mixed:
+        table.add_column("made")
+    for picture, made in _all(outcome):
         row = [plain(str(outcome.out / picture["name"]))]
         if len(request.prompts) > 1:
             row.append(plain(request.prompts[picture["prompt"]]))
         row += [
             Text(str(picture["seed"])),
             Text(f"{picture['width']}x{picture['height']}"),
-            Text(f"{picture['seconds']:.1f}"),
+            Text("" if picture["seconds"] is None else f"{picture['seconds']:.1f}"),
             _flag(picture["flagged"]),
         ]
+        if mixed:
+            row.append(Text("now") if made else Text("before", style="dim"))
         table.add_row(*row)
     return table
 
@@ -129,42 +142,26 @@ def _say_rest(outcome: Outcome) -> None:
         failure.render(SdopsError(last.data["code"], last.data["message"], last.data["hint"]), as_json=False)
     missing = last.data.get("missing", [])
     if last.kind == "cancelled" or (last.kind == "failed" and outcome.pictures):
-        made, total = len(outcome.pictures), outcome.asked.request.total
-        console.print(f"{made} of {total} pictures made; {len(missing)} missing.", soft_wrap=True)
+        made, wanted = len(outcome.pictures), outcome.asked.request.wanted
+        console.print(f"{made} of {wanted} pictures made; {len(missing)} missing.", soft_wrap=True)
         if missing:
-            console.print(plain(_how_to_go_on(outcome)), soft_wrap=True)
+            console.print(_how_to_go_on(), soft_wrap=True)
+    if len(outcome.there) == outcome.asked.request.total:
+        console.print(_how_to_get_more(outcome), soft_wrap=True)
 
 
-def _how_to_go_on(outcome: Outcome) -> str:
-    """What to type to make the missing pictures: the same command, from the first missing seed if it can."""
-    missing = outcome.last.data["missing"]
-    request = outcome.asked.request
-    words = _without(sys.argv[1:], "--seed")
-    if request.total == request.settings.images and not outcome.failed:
-        words = _without(_without(words, "--images"), "-n")
-        added = ["--seed", str(missing[0])]
-        added += ["--images", str(len(missing))] if len(missing) > 1 else []
+def _how_to_go_on() -> str:
+    """What to type for the rest. All that is needed, the seed too, stands in the folder's manifest."""
+    forced = {"--force", "-f"}.intersection(sys.argv)
+    return f'Run the same "sdops run" again{", without --force," if forced else ""} to make them.'
+
+
+def _how_to_get_more(outcome: Outcome) -> str:
+    """That there was nothing to do, and what to type for more."""
+    total, seed = len(outcome.there), outcome.asked.request.settings.seed
+    here = "The picture is" if total == 1 else f"All {total} pictures are"
+    if outcome.asked.drawn:
+        more = f"Others: --force. The same again: --seed {seed} --force."
     else:
-        added = ["--seed", str(request.settings.seed)]
-        added += ["--overwrite"] if outcome.pictures and "--overwrite" not in words else []
-    # What follows two dashes counts as an image or the prompt, whatever it looks like.
-    end = words.index("--") if "--" in words else len(words)
-    words[end:end] = added
-    return f"Missing seeds: {_listed(missing)}\nTo make them: sdops {shlex.join(words)}"
-
-
-def _listed(seeds: list[int]) -> str:
-    shown = ", ".join(str(seed) for seed in seeds[:5])
-    return f"{shown} and {len(seeds) - 5} more" if len(seeds) > 5 else shown
-
-
-def _without(words: list[str], option: str) -> list[str]:
-    """The words less an option and its value, in either form."""
-    found: list[str] = []
-    skip = False
-    for word in words:
-        joined = word.startswith(f"{option}=") or (len(option) == 2 and re.fullmatch(f"{option}\\d+", word))
-        if not skip and word != option and not joined:
-            found.append(word)
-        skip = word == option and not skip
-    return found
+        more = f"Others: --seed {seed + total}. The same again: --force."
+    return f"{here} here already (seed {seed}).\n{more}"

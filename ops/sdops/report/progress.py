@@ -91,6 +91,9 @@ def describe(event: Event) -> Text | None:
         return Text("Note: ", style="yellow").append(plain(data["message"]))
     if event.kind == "item_failed":
         return Text("Failed: ", style="red").append(plain(f"{data['message']} {data['hint']}".strip()))
+    if event.kind == "there":
+        are = "is" if data["count"] == 1 else "are"
+        return Text(f"{data['count']} of {data['total']} pictures {are} here already")
     if event.kind in _AWAY:
         return plain(_AWAY[event.kind].format(**data))
     if event.kind == "waiting" and data["ahead"]:
