@@ -24,6 +24,7 @@ from sdops.commands.jobs import jobs
 from sdops.commands.logs import logs
 from sdops.commands.options import Inventory
 from sdops.commands.prune import prune
+from sdops.commands.replay import replay
 from sdops.errors import Exit, exit_code
 
 
@@ -214,6 +215,7 @@ def run(
     raise typer.Exit(outcome.exit_code(result))
 
 
+app.command()(replay)
 app.command()(attach)
 app.command()(fetch)
 app.command()(jobs)

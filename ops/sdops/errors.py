@@ -28,6 +28,8 @@ CODES: dict[str, Code] = {
     "facts-unreadable": Code("a file holds no facts that doctor has stored", usage=True),
     "file-unreadable": Code("a file that was named cannot be read", usage=True),
     "manifest-unusable": Code("the file that tells what was made in a folder cannot be read or written"),
+    "source-missing": Code("the image that a picture was made from is not found", usage=True),
+    "source-differs": Code("an image is not, or no longer, the one that a picture was made from", usage=True),
     # the inventory
     "host-unknown": Code("no such host is known", usage=True),
     "inventory-missing": Code("the inventory that was named does not exist", usage=True),
