@@ -79,8 +79,9 @@ def told(host, job):
 
 
 def here(folder):
-    """Digest of each picture in a folder, by name; nothing else lies there."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    """Digest of each picture in a folder, by name; nothing else but their manifest lies there."""
+    names = [path for path in folder.iterdir() if path.name != "sdops.ndjson"]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in names}
 
 
 def stored(host):

@@ -45,9 +45,7 @@ class Replayed:
 def maker(host: str, inventory: Sequence[Path | str], device: str) -> Maker:
     """Who makes pictures again: the only place that knows of this machine and of others."""
     if host != local.NAME:
-        from sdops.jobs import choice
-
-        return lambda asked, out, watch: choice.run(asked, host, inventory, out, device, False, watch, False)
+        return _maker_on(host, inventory, device)
     from sdops_runtime import job
     from sdops_runtime.worker import Warm
 
@@ -61,6 +59,17 @@ def maker(host: str, inventory: Sequence[Path | str], device: str) -> Maker:
             watch(event)
 
         job.run(asked.request, asked.sources, job.Place(out, device), emit, loader=warm.load)
+        return outcome
+
+    return make
+
+
+def _maker_on(host: str, inventory: Sequence[Path | str], device: str) -> Maker:
+    from sdops.jobs import choice, ticket
+
+    def make(asked: Asked, out: Path, watch: Watch) -> Outcome:
+        outcome = choice.run(asked, host, inventory, out, device, False, watch, False)
+        ticket.forget(str(outcome.job))  # its folder is gone in a moment: no job to come back to
         return outcome
 
     return make
