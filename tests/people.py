@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -54,9 +56,17 @@ class Running:
 
     def press(self, number: int = signal.SIGINT) -> None:
         """Presses Ctrl-C: the signal goes to Python alone, as nsenter is no part of what a person has."""
+        for pid in self.pids():
+            os.kill(pid, number)
+
+    def pids(self) -> list[int]:
+        """Its Python's processes."""
+        found = []
         for pid in self._cell.pids():
-            if b"sdops.start" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[2]:
-                os.kill(pid, number)
+            with contextlib.suppress(OSError, IndexError):
+                if b"sdops.start" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[2]:
+                    found.append(pid)
+        return found
 
     def ended(self) -> bool:
         """Whether it has ended."""
@@ -114,6 +124,21 @@ class Person:
         document: dict[str, Any] = json.loads(ran.stdout)
         return document
 
-    def start(self, *words: object, name: str = "command") -> Running:
+    def types(self, command: str, timeout: float = 400) -> Completed:
+        """What a command left that was printed, typed as it stands; it has to succeed."""
+        words = shlex.split(command)
+        if words[0] == "sdops":
+            ran = self.sdops(*words[1:], timeout=timeout)
+        else:
+            env = {name: value for name, value in self.environment.items() if name != "PYTHONPATH"}
+            ran = self.lab.controller.run(words, timeout=timeout, check=False, env=env, cwd=self.folder)
+        assert ran.rc == 0, ran.stdout + ran.stderr
+        return ran
+
+    def tickets(self) -> list[str]:
+        """The jobs that this machine remembers, the oldest first."""
+        return sorted(path.stem for path in (self.folder / ".local/state/sdops/jobs").glob("*.json"))
+
+    def start(self, *words: object, name: str = "command", **env: str) -> Running:
         """A command that runs."""
-        return Running([*SDOPS, *map(str, words)], self.lab, self.folder, self.environment, name)
+        return Running([*SDOPS, *map(str, words)], self.lab, self.folder, {**self.environment, **env}, name)

@@ -7,6 +7,7 @@ trusted: it is checked here, and shown by nobody before it is escaped.
 import json
 import queue
 import secrets
+import shlex
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from typing import Any
 
 from sdops_runtime.protocol import PROTOCOL
 
+from sdops import desk_words
 from sdops.errors import SdopsError
 from sdops.facts.wanted import Wanted
 from sdops.transport import Session
@@ -124,6 +126,7 @@ class Conversation:
             if message.kind == "error":
                 raise self._complaint(message)
             if not kinds or message.kind in kinds:
+                desk_words.check(message.kind, message.data)
                 return message
 
     def close(self) -> None:
@@ -191,12 +194,19 @@ class Conversation:
             )
         if told:
             return self._complaint(Message("error", told))
-        said = self._reader.last_line() or f"it ended with status {status}"
+        said = self._reader.last_line() or self._why() or f"it ended with status {status}"
         return SdopsError(
             "runtime-broken",
-            f"The runtime on {self._name} does not start: {said}.",
-            f"See what is wrong: sdops doctor {self._name}",
+            f"The runtime on {self._name} does not start: {said.rstrip('.')}.",
+            self._examine(),
         )
+
+    def _why(self) -> str:
+        """What a runtime complains of that does not come to say anything, its last words; "" for nothing."""
+        with suppress(SdopsError):
+            ended = self._session.run([LAUNCHER, "version"], timeout=SILENCE)
+            return _last_line(ended.stderr) if ended.status else ""
+        return ""
 
     def _complaint(self, message: Message) -> SdopsError:
         """What the desk says is wrong, as an error of ours."""
@@ -205,11 +215,21 @@ class Conversation:
         code, text, hint = (str(message.data.get(key, "")) for key in ("code", "message", "hint"))
         if code not in ALL_CODES:
             code = "runtime-broken"
-        hint = hint.replace("ansible-playbook ansible/site.yml", " ".join(self._wanted.playbook))
+        # What helps is typed here, and there may be another name for it.
+        if code == "worker-dead":
+            hint = self._examine()
+        elif code == "disk-full":
+            hint = f"Remove jobs whose pictures were fetched: sdops prune --days 0 --host {self._name}"
+        elif code == "job-unknown":
+            hint = "sdops jobs lists them."
+        hint = hint.replace("ansible-playbook ansible/site.yml", shlex.join(self._wanted.playbook))
         return SdopsError(code, f"{self._name}: {text}", hint)
 
     def _deploy(self) -> str:
-        return " ".join((*self._wanted.playbook, "--tags", "runtime"))
+        return shlex.join((*self._wanted.playbook, "--tags", "runtime"))
+
+    def _examine(self) -> str:
+        return f"See what is wrong, and what mends it: sdops doctor {self._name}"
 
 
 class _Reader:
@@ -237,13 +257,13 @@ class _Reader:
                 line, end, rest = self._buffer.partition(b"\n")
                 if not end:
                     if len(self._buffer) > _MAX_LINE:
-                        raise _nonsense("a line without an end")
+                        raise desk_words.nonsense("a line without an end")
                     return
                 self._buffer = rest
-                self._head = _object(bytes(line))
+                self._head = desk_words.read(bytes(line))
                 size = self._head.get("bytes")
                 if size is not None and not (type(size) is int and 0 <= size <= _MAX_BYTES):
-                    raise _nonsense(f"a picture of {size!r:.40} bytes")
+                    raise desk_words.nonsense(f"a picture of {size!r:.40} bytes")
                 self._wanted = size or 0
             if len(self._buffer) < self._wanted:
                 return
@@ -263,21 +283,9 @@ class _Reader:
 
     def last_line(self) -> str:
         """What was said last instead of beginning."""
-        lines = bytes(self._buffer).decode("utf-8", "replace").split("\n")
-        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
+        return _last_line(bytes(self._buffer))
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise _nonsense("a line that is no JSON object")
-    return found
-
-
-def _nonsense(what: str) -> SdopsError:
-    return SdopsError(
-        "host-nonsense", f"The host sent {what}.", "Look whether that host is what it should be: sdops doctor"
-    )
+def _last_line(said: bytes) -> str:
+    lines = said.decode("utf-8", "replace").split("\n")
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")

@@ -65,7 +65,10 @@ ALL_CODES: dict[str, Code] = {**RUNTIME_CODES, **CODES}
 
 
 def exit_code(code: str) -> Exit:
-    """The exit code for an error code: 2 for wrong input, 130 for a person's own stop, else 1."""
+    """The exit code for an error code: 2 for wrong input, 130 for a person's own stop, else 1.
+
+    A host may have one that is not known here.
+    """
     if code == "interrupted":
         return Exit.INTERRUPTED
-    return Exit.USAGE if ALL_CODES[code].usage else Exit.FAILED
+    return Exit.USAGE if code in ALL_CODES and ALL_CODES[code].usage else Exit.FAILED

@@ -176,7 +176,10 @@ class Desk:
         if not known and needed + SPARE > self._free():
             raise _full(needed, self._free(), self._queue.root)
         waking.wake(self._queue)
-        self._tell(self._queue.submit_stored(name, request))
+        job = self._queue.submit_stored(name, request)
+        # Again: a worker that had nothing to do may have ended just before.
+        waking.wake(self._queue)
+        self._tell(job)
 
     # -- a job that is here
 

@@ -17,6 +17,8 @@ from sdops_runtime.queue import Queue
 UNIT = "sdops-runtime.service"
 #: Seconds in which a worker is up, which then loads its libraries at the first job.
 PATIENCE = 60.0
+#: Seconds for the journal to take down what a service said that has just ended.
+_BEHIND = 1.0
 #: A log that is longer begins anew, in bytes.
 _LONG = 2**20
 
@@ -28,9 +30,15 @@ def wake(queue: Queue) -> None:
     if _has_service():
         # What has failed too often in a row is started again only after this.
         _systemctl("reset-failed", UNIT)
+        begun = time.time()
         started = _systemctl("start", UNIT)
         if started.returncode:
-            raise _dead(_journal(20) or started.stderr, f"journalctl _SYSTEMD_USER_UNIT={UNIT} -n 50")
+            # Not what an earlier one said, that did start. The journal is a little behind.
+            said, end = "", time.monotonic() + _BEHIND
+            while not said and time.monotonic() < end:
+                time.sleep(0.1)
+                said = _journal(20, f"--since=@{begun:.3f}")
+            raise _dead(said, f"journalctl _SYSTEMD_USER_UNIT={UNIT} -n 50", _result() or started.stderr)
         return
     _detach(queue)
 
@@ -71,10 +79,15 @@ def _call(*argv: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.CompletedProcess(argv, 1, "", str(error))
 
 
-def _journal(lines: int) -> str:
-    return _call(
-        "journalctl", f"_SYSTEMD_USER_UNIT={UNIT}", "-n", str(lines), "-o", "cat", "--no-pager"
-    ).stdout
+def _result() -> str:
+    """How the service ended, in systemd's words."""
+    shown = _systemctl("show", "--value", "--property=Result", UNIT).stdout.strip()
+    return f"its service ended with the result {shown}" if shown and shown != "success" else ""
+
+
+def _journal(lines: int, *more: str) -> str:
+    words = (f"_SYSTEMD_USER_UNIT={UNIT}", *more, "-n", str(lines), "-o", "cat", "--no-pager", "--quiet")
+    return _call("journalctl", *words).stdout
 
 
 def _detach(queue: Queue) -> None:
@@ -122,9 +135,10 @@ def _tail(path: Path, lines: int) -> str:
         return ""
 
 
-def _dead(said: str, look: str) -> SdopsError:
+def _dead(said: str, look: str, otherwise: str = "it said nothing") -> SdopsError:
+    """otherwise: the reason where nothing was said."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    reason = lines[-1] if lines else "it said nothing"
+    reason = (lines[-1] if lines else otherwise.strip().split("\n")[-1]).rstrip(".") + "."
     for line in reversed(lines):
         try:
             told = json.loads(line)

@@ -89,6 +89,12 @@ class Worker:
 
     def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Runs jobs until ``stop``. ready: called when it has begun. Raises SdopsError("worker-running")."""
+        self._work(ready)
+        # Whoever gave it a job just then found it here, and started no other.
+        while self._leave and not self._stop.is_set() and self._queue.waiting() and not self._queue.served():
+            self._work(ready)
+
+    def _work(self, ready: Callable[[], None]) -> None:
         with self._queue.serving(), self._queue.listening() as wait:
             ready()
             notify("READY=1")

@@ -160,7 +160,7 @@ def liar(sdops, tmp_path, monkeypatch):
 
 def files(folder):
     """All files below a folder but what a test itself put there."""
-    own = {"inventory.ini", "photo.jpg"}
+    own = {"inventory.ini", "photo.jpg", "sdops.ndjson"}
     return sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name not in own
     )

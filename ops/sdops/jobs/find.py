@@ -10,6 +10,7 @@ from sdops_runtime.queue import NAME
 
 from sdops.desk import Message
 from sdops.errors import SdopsError
+from sdops.inventory_source import is_list
 from sdops.jobs import ticket
 from sdops.jobs.local import Outcome
 from sdops.jobs.place import Place, each, places
@@ -53,7 +54,9 @@ def find(word: str | None, hosts: Sequence[str], inventory: Sequence[Path | str]
         raise SdopsError("job-unknown", "No job was given to a host from here.", "sdops jobs lists them all.")
     known = ticket.match(name)
     if known and not hosts:
-        name, looked = known.job, places([known.host], inventory)
+        # By the inventory that it was given to the host by, wherever this is typed.
+        there = [one for one in known.inventory if Path(one).exists() or is_list(one)]
+        name, looked = known.job, places([known.host], inventory or there)
     else:
         looked = places(hosts, inventory)
     if not looked:

@@ -1,5 +1,6 @@
 """Hosts that jobs run on: which are meant, and connections to their desks."""
 
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,19 +9,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from sdops.desk import Conversation
+from sdops.desk_words import nonsense
 from sdops.errors import SdopsError
 from sdops.facts.wanted import Wanted
 from sdops.inventory import Host
+from sdops.transport import Session, hint, open_session
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A host, with the account that makes the pictures."""
+    """A host, with the account that makes the pictures. inventory: where it is named; absolute paths."""
 
     host: Host
     wanted: Wanted
+    inventory: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -30,9 +34,7 @@ class Place:
     @contextmanager
     def conversation(self) -> Iterator[Conversation]:
         """A conversation with its desk, over a connection of its own."""
-        from sdops.transport import open_session
-
-        session = open_session(self.host)
+        session = self._session()
         conversation = Conversation(session, self.name, self.wanted)
         try:
             yield conversation
@@ -40,18 +42,37 @@ class Place:
             conversation.close()
             session.close()
 
+    def _session(self) -> Session:
+        try:
+            return open_session(self.host)
+        except SdopsError as error:
+            if error.code != "login-refused" or self.host.user == self.wanted.login:
+                raise
+            # Most often the host is fresh. Whoever may log in as somebody else can have it mended.
+            raise SdopsError(
+                error.code,
+                error.message,
+                hint(
+                    f"The playbook makes the account {self.host.user}, which makes the pictures, and lets in "
+                    f"whoever may log in as {self.wanted.login}.",
+                    shlex.join(self.wanted.playbook),
+                ),
+            ) from error
+
 
 def places(words: Sequence[str], inventory: Sequence[Path | str]) -> tuple[Place, ...]:
     """The hosts that names, groups and patterns mean, all of the inventory for none, but for this machine."""
     from sdops import inventory as source
+    from sdops.inventory_source import is_list
     from sdops.inventory_wanted import wanted_of
 
     found = source.read(inventory)
     hosts = [host for host in found.select(words) if host is not source.THIS_MACHINE]
+    named = tuple(one if is_list(one) else str(Path(one).expanduser().absolute()) for one in found.sources)
     made = []
     for host in hosts:
         wanted = wanted_of(host, found)
-        made.append(Place(host if host.local else replace(host, user=wanted.user), wanted))
+        made.append(Place(host if host.local else replace(host, user=wanted.user), wanted, named))
     return tuple(made)
 
 
@@ -88,7 +109,10 @@ def least_busy(found: Sequence[Place], skipped: Callable[[SdopsError], None]) ->
     def ask(place: Place) -> int:
         with place.conversation() as conversation:
             conversation.demand_same_runtime()
-            return int(conversation.hello().data["waiting"])
+            waiting = conversation.hello().data.get("waiting")
+            if not isinstance(waiting, int):
+                raise nonsense("no word of how busy it is")
+            return waiting
 
     answers = each(found, ask)
     errors = [one for one in answers if isinstance(one, SdopsError)]

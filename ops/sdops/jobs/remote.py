@@ -21,6 +21,7 @@ from sdops.jobs.local import Outcome, nothing_to_do
 from sdops.jobs.place import Place
 from sdops.jobs.plan import plan
 from sdops.jobs.prepare import Parcel, prepare
+from sdops.jobs.presses import Presses
 from sdops.jobs.recorder import Recorder
 from sdops.jobs.request import Asked
 from sdops.jobs.saver import Saver
@@ -51,8 +52,9 @@ GRACE = 2.0
 class Follower:
     """Follows one job to its end. watch: sees every event, and those that only this side knows.
 
-    ``upload(bytes, total)`` · ``queued(job, host)`` · ``waiting(ahead)`` · ``lost(message)`` · ``back`` ·
-    ``detached(job, host)`` · ``cancelling(job, host)`` · ``left(job, host)``, after an error.
+    ``connecting(host)`` · ``upload(bytes, total)`` · ``queued(job, host)`` · ``waiting(ahead)`` ·
+    ``lost(message)`` · ``back`` · ``detached(job, host)`` ·
+    ``cancelling(job, host)`` · ``uncancelled(job, host)`` · ``left(job, host)``, after an error.
 
     submitted: whether the host may have the job; accepted: whether it has it.
     """
@@ -100,6 +102,8 @@ class Follower:
         lost = False
         while True:
             try:
+                if not lost:
+                    self.watch(Event("connecting", {"host": self.place.name}))
                 with self.place.conversation() as one:
                     one.hello()
                     if lost:
@@ -252,6 +256,9 @@ def attach(place: Place, outcome: Outcome, overwrite: bool, watch: Watch, wait: 
     outcome.out.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(outcome.asked, outcome.out, place.name, outcome.job)
     follower = Follower(place, outcome, overwrite, watch, recorder, submitted=True)
+    if not wait:
+        follower.attach(wait)
+        return outcome
     with _letting_go(follower):
         follower.attach(wait)
     return outcome
@@ -261,7 +268,8 @@ def remember(place: Place, outcome: Outcome, overwrite: bool) -> None:
     """Remembers where a job's pictures belong, for ``attach``."""
     assert outcome.job
     sources = tuple(str(source.absolute()) for source in outcome.asked.sources)
-    ticket.keep(ticket.Ticket(outcome.job, place.name, str(outcome.out.absolute()), overwrite, sources))
+    out = str(outcome.out.absolute())
+    ticket.keep(ticket.Ticket(outcome.job, place.name, out, overwrite, sources, place.inventory))
 
 
 @contextmanager
@@ -269,25 +277,41 @@ def _letting_go(follower: Follower) -> Iterator[None]:
     """What becomes of a job when its follower is interrupted, or fails."""
     outcome = follower.outcome
     told = {"job": outcome.job, "host": outcome.host}
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not follower.submitted:
-            ticket.forget(str(outcome.job))
-            raise
-        follower.watch(Event("detached", told))
+    with Presses() as presses:
         try:
-            time.sleep(GRACE)
-            outcome.last = Event("detached", {"asked": False})
+            yield
         except KeyboardInterrupt:
-            follower.watch(Event("cancelling", told))
+            if not follower.submitted:
+                ticket.forget(str(outcome.job))
+                raise
+            # A host that was just given it may have it, or not.
+            follower.watch(Event("detached" if follower.accepted else "left", told))
+            outcome.last = Event("detached", {"asked": False})
+            if presses.again(GRACE):
+                follower.watch(Event("cancelling", told))
+                _cancel(follower, presses)
+        except SdopsError as error:
+            if follower.accepted or (follower.submitted and error.code in PASSING):
+                follower.watch(Event("left", told))
+            else:
+                ticket.forget(str(outcome.job))
+            raise
+
+
+def _cancel(follower: Follower, presses: Presses) -> None:
+    """Cancels the job, unless its host cannot be told and the person has had enough."""
+    try:
+        # Not at once: the key may still be held down.
+        with presses.heard(after=GRACE):
             follower.cancel()
+    except KeyboardInterrupt:
+        follower.watch(Event("uncancelled", {"job": follower.job, "host": follower.outcome.host}))
     except SdopsError as error:
-        if follower.accepted or (follower.submitted and error.code in PASSING):
-            follower.watch(Event("left", told))
-        else:
-            ticket.forget(str(outcome.job))
-        raise
+        if error.code != "job-unknown":
+            raise
+        # It has not come that far.
+        ticket.forget(follower.job)
+        raise KeyboardInterrupt from error
 
 
 def _plain(request: JobRequest) -> dict[str, Any]:

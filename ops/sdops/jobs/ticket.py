@@ -11,13 +11,17 @@ from sdops_runtime.queue import NAME
 
 @dataclass(frozen=True)
 class Ticket:
-    """A job of ours. host: in the inventory. out: folder of its pictures; sources: inputs; absolute paths."""
+    """A job of ours. host: its name in the inventory. out: folder of its pictures; sources: its inputs.
+
+    inventory: where the host is named. All of them absolute paths, or, in an inventory's place, hosts.
+    """
 
     job: str
     host: str
     out: str
     overwrite: bool
     sources: tuple[str, ...]
+    inventory: tuple[str, ...] = ()
 
 
 def folder() -> Path:
@@ -48,6 +52,7 @@ def find(job: str) -> Ticket | None:
             str(data["out"]),
             bool(data["overwrite"]),
             tuple(map(str, data["sources"])),
+            tuple(map(str, data.get("inventory", ()))),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

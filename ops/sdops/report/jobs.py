@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Group
@@ -56,7 +57,7 @@ def render(listed: Sequence[Listed], as_json: bool) -> None:
 
 def watch(look: Callable[[], Sequence[Listed]]) -> None:
     """Shows the jobs until Ctrl-C is pressed."""
-    with Live(console=results(), auto_refresh=False) as live:
+    with suppress(KeyboardInterrupt), Live(console=results(), auto_refresh=False) as live:
         while True:
             listed = look()
             stamp = Text(time.strftime("%H:%M:%S"), style="dim")
@@ -68,12 +69,13 @@ def render_cancelled(told: Sequence[tuple[Found, Message]], as_json: bool) -> No
     """Says what became of jobs that were cancelled."""
     if as_json:
         jobs = [
-            {"job": found.name, "host": found.place.name, "state": one.data["state"]} for found, one in told
+            {"job": found.name, "host": found.place.name, "state": one.data.get("state")}
+            for found, one in told
         ]
         document({"ok": True, "jobs": jobs})
         return
     for found, one in told:
-        state = str(one.data["state"])
+        state = str(one.data.get("state"))
         what = {
             "cancelled": "is cancelled",
             "running": "ends after the step in hand",
@@ -101,7 +103,8 @@ def render_pruned(answers: Sequence[tuple[Place, Mapping[str, Any] | SdopsError]
         jobs = "1 job" if len(removed) == 1 else f"{len(removed)} jobs"
         results().print(plain(f"{place.name}: {jobs} removed, {one['freed'] / 1e6:.0f} MB freed."))
         if kept:
-            text = f"{place.name}: kept, because nobody has fetched their pictures: {', '.join(kept[:10])}"
+            names = ", ".join(map(str, kept[:10]))
+            text = f"{place.name}: kept, because nobody has fetched their pictures: {names}"
             messages().print(plain(f"{text}. Fetch them (sdops fetch JOB), or remove them: --unfetched"))
 
 
@@ -123,7 +126,7 @@ def _row(host: str, job: Mapping[str, Any], several: bool) -> list[Text]:
     state = str(job.get("state"))
     failed = job.get("failed") or 0
     pictures = f"{job.get('made')}/{job.get('wanted')}" + (f", {failed} failed" if failed else "")
-    what = " ".join(map(str, [*(job.get("inputs") or []), *(job.get("prompts") or [])]))
+    what = " ".join(str(one) for key in ("inputs", "prompts") for one in _list(job.get(key)))
     if state == "failed" and job.get("reason"):
         what = str(job["reason"])
     said = plain(what.replace("\n", " "))
@@ -141,6 +144,10 @@ def _row(host: str, job: Mapping[str, Any], several: bool) -> list[Text]:
         Text(_took(job.get("begun"), job.get("ended"))),
         said,
     ]
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _notes(listed: Sequence[Listed]) -> list[Text]:

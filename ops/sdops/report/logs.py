@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rich.text import Text
 from sdops_runtime.protocol import Event
@@ -46,6 +47,7 @@ def _line(event: Event) -> Text | None:
 
 
 def _clock(at: object) -> str:
-    if not isinstance(at, (int, float)):
-        return " " * 19
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    if isinstance(at, (int, float)):
+        with suppress(OverflowError, ValueError, OSError):  # no time that a calendar has
+            return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    return " " * 19

@@ -86,9 +86,11 @@ def _all(outcome: Outcome) -> list[tuple[Mapping[str, Any], bool]]:
 def _table(outcome: Outcome) -> Table:
     request = outcome.asked.request
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("picture", overflow="fold")
-    if len(request.prompts) > 1:
-        table.add_column("prompt", max_width=30, no_wrap=True, overflow="ellipsis")
+    several = len(request.prompts) > 1
+    # A name that is cut in two is no name: where there is a prompt, that gives way.
+    table.add_column("picture", overflow="fold", no_wrap=several)
+    if several:
+        table.add_column("prompt", max_width=30)
     table.add_column("seed", justify="right")
     table.add_column("size", justify="right")
     table.add_column("seconds", justify="right")
@@ -99,7 +101,8 @@ def _table(outcome: Outcome) -> Table:
     for picture, made in _all(outcome):
         row = [plain(str(outcome.out / picture["name"]))]
         if len(request.prompts) > 1:
-            row.append(plain(request.prompts[picture["prompt"]]))
+            row.append(plain(request.prompts[picture["prompt"]].replace("\n", " ")))
+            row[-1].no_wrap, row[-1].overflow = True, "ellipsis"
         row += [
             Text(str(picture["seed"])),
             Text(f"{picture['width']}x{picture['height']}"),

@@ -48,6 +48,7 @@ _AWAY = {
     "back": "Connected again",
     "detached": "Detached. The job goes on: sdops attach {job}\nCtrl-C again, now, cancels it.",
     "cancelling": "Cancelling {job}",
+    "uncancelled": "{host} was not reached. The job may go on there. To cancel it: sdops cancel {job}",
     "left": "The job may go on on {host}: sdops attach {job}",
 }
 
@@ -102,6 +103,21 @@ def describe(event: Event) -> Text | None:
     return None
 
 
+class _Once:
+    """Describes events; a reason for which many pictures fail is told once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def describe(self, event: Event) -> Text | None:
+        line = describe(event)
+        if line is None or event.kind != "item_failed":
+            return line
+        known = line.plain in self._told
+        self._told.add(line.plain)
+        return None if known else line
+
+
 class _Lines:
     """A line when something was done, none for every step: for pipes, files, CI, terminals without cursor."""
 
@@ -109,9 +125,10 @@ class _Lines:
         self._console = console
         self._done = 0
         self._total = 0
+        self._once = _Once()
 
     def take(self, event: Event) -> None:
-        line = describe(event)
+        line = self._once.describe(event)
         if event.kind == "planned":
             self._total = event.data["total"]
         if event.kind in ("image", "item_failed"):
@@ -134,13 +151,16 @@ class _Live:
         self._steps = bars.add_task("Steps", total=None, visible=False, rate=True)
         self._images = bars.add_task("Pictures", total=None, visible=False)
         self._chunk: tuple[int, ...] = ()
+        self._once = _Once()
 
     def take(self, event: Event) -> None:
         data = event.data
-        line = describe(event)
+        line = self._once.describe(event)
         if event.kind == "upload":
             done, total = data["bytes"] / 1e3, data["total"] / 1e3
             self._bars.update(self._sending, completed=done, total=total, visible=done < total)
+        elif event.kind == "connecting":
+            self._bars.update(self._loading, description=f"Connecting to {plain(data['host']).plain}")
         elif event.kind == "queued":
             self._bars.update(self._loading, description="Waiting")
         elif event.kind == "download":
