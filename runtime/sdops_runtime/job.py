@@ -96,7 +96,17 @@ def _run(
     emit = tally.emit
     request.check()
     inputs = Inputs(request, sources, emit)
-    inputs.open_first()
+    try:
+        inputs.open_first()
+    except SdopsError:
+        if not request.skip:
+            raise
+        # The good ones were used before; nothing has to be loaded to say that of the others again.
+        for item in request.items():
+            failure = inputs.open(item.input) if item.index in tally.left else None
+            if isinstance(failure, SdopsError):
+                emit(_item_failed(item, failure))
+        return
     check_outputs(request, place.out, place.overwrite)
     emit(Event("loading", {"model": request.settings.model}))
     engine, about = loader(request.settings, place, emit)
@@ -247,9 +257,7 @@ class _Maker:
                 self._save(item, ready, picture, (time.monotonic() - began) / len(pictures))
 
     def _fail(self, item: Item, error: SdopsError) -> None:
-        where = {"index": item.index, "seed": item.seed, "input": item.input, "prompt": item.prompt}
-        why = {"code": error.code, "message": error.message, "hint": error.hint}
-        self._emit(Event("item_failed", {**where, **why}))
+        self._emit(_item_failed(item, error))
 
     def _save(self, item: Item, ready: Ready, picture: Any, seconds: float) -> None:
         name = output_name(self._request.inputs[item.input], item.seed)
@@ -288,6 +296,11 @@ class _Maker:
             "retried": picture.retried,
         }
         self._emit(Event("image", data))
+
+
+def _item_failed(item: Item, error: SdopsError) -> Event:
+    where = {"index": item.index, "seed": item.seed, "input": item.input, "prompt": item.prompt}
+    return Event("item_failed", {**where, "code": error.code, "message": error.message, "hint": error.hint})
 
 
 @dataclass(frozen=True)

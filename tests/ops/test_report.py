@@ -95,6 +95,25 @@ def test_where_nothing_is_missing_it_says_what_to_type_for_more(capsys, drawn, i
     assert outcome.exit_code(ended) == 0
 
 
+def test_on_a_narrow_terminal_prompts_give_way_and_no_number_does(monkeypatch, capsys):
+    request = JobRequest(("a.jpg",), ("a hat", "a cat with a long\ndescription of it"), Settings(images=1))
+    ended = Outcome(Asked(request, (Path("a.jpg"),)), Path("a-folder"))
+    seed = 4_294_967_290
+    for index in range(2):
+        data = {**picture(index, f"photo-{seed + index}.png"), "seed": seed + index, "prompt": index}
+        ended.take(Event("image", data))
+    ended.there = (ended.pictures.pop(0),)
+    paper = io.StringIO()
+    monkeypatch.setattr(outcome, "results", lambda: Console(file=paper, width=80))
+    outcome.render(ended, as_json=False)
+    assert [line.rstrip() for line in paper.getvalue().splitlines()[1:]] == [
+        "a-folder/photo-42949672  a hat       4294967290  64x64      1.0  no       before",
+        "90.png",
+        "a-folder/photo-42949672  a cat wit…  4294967291  64x64      1.0  no       now",
+        "91.png",
+    ]
+
+
 def test_a_long_name_stays_in_one_piece_where_a_program_reads_it(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
     out = Path("a-folder-with-a-long-name" * 5)

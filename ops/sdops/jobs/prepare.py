@@ -36,7 +36,8 @@ class Parcel:
 def prepare(asked: Asked, folder: Path, notice: Callable[[Event], None]) -> Parcel:
     """Opens and fits the inputs that pictures are made of; the files are written to ``folder``.
 
-    A bad input becomes one whose pictures fail. Raises SdopsError of the first if there is no good one.
+    A bad input becomes one whose pictures fail. Raises SdopsError of the first if there is no good one,
+    and was none before.
     """
     # Here, for they bring Pillow along.
     from sdops_runtime.inputs import Inputs
@@ -50,7 +51,7 @@ def prepare(asked: Asked, folder: Path, notice: Callable[[Event], None]) -> Parc
             ready = inputs.open(number)
             if isinstance(ready, SdopsError):
                 failed[number] = Prepared(failure=(ready.code, ready.message, ready.hint))
-                if len(failed) == len(request.needed):
+                if len(failed) == len(request.needed) and not request.skip:
                     raise ready
             else:
                 packed[number] = pool.submit(_pack, ready, folder / str(number))

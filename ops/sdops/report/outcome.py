@@ -84,35 +84,36 @@ def _all(outcome: Outcome) -> list[tuple[Mapping[str, Any], bool]]:
 
 
 def _table(outcome: Outcome) -> Table:
-    request = outcome.asked.request
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    several = len(request.prompts) > 1
-    # A name that is cut in two is no name: where there is a prompt, that gives way.
-    table.add_column("picture", overflow="fold", no_wrap=several)
-    if several:
-        table.add_column("prompt", max_width=30)
-    table.add_column("seed", justify="right")
-    table.add_column("size", justify="right")
-    table.add_column("seconds", justify="right")
-    table.add_column("flagged")
     mixed = bool(outcome.pictures and outcome.there)
-    if mixed:
-        table.add_column("made")
-    for picture, made in _all(outcome):
-        row = [plain(str(outcome.out / picture["name"]))]
-        if len(request.prompts) > 1:
-            row.append(plain(request.prompts[picture["prompt"]].replace("\n", " ")))
-            row[-1].no_wrap, row[-1].overflow = True, "ellipsis"
-        row += [
-            Text(str(picture["seed"])),
-            Text(f"{picture['width']}x{picture['height']}"),
-            Text("" if picture["seconds"] is None else f"{picture['seconds']:.1f}"),
-            _flag(picture["flagged"]),
-        ]
-        if mixed:
-            row.append(Text("now") if made else Text("before", style="dim"))
+    headings = ["picture", "seed", "size", "seconds", "flagged", *(["made"] if mixed else [])]
+    rows = [_row(outcome, picture, made)[: len(headings)] for picture, made in _all(outcome)]
+    prompts = outcome.asked.request.prompts
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("picture", overflow="fold")
+    if len(prompts) > 1:
+        # Where it is narrow prompts give way, and then names; never a number.
+        taken = sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
+        table.add_column("prompt", width=max(10, min(30, results().width - taken)))
+        for row, (picture, _) in zip(rows, _all(outcome), strict=True):
+            prompt = plain(prompts[picture["prompt"]].replace("\n", " "))
+            prompt.no_wrap, prompt.overflow = True, "ellipsis"
+            row.insert(1, prompt)
+    for name in headings[1:]:
+        table.add_column(name, no_wrap=True, justify="left" if name in ("flagged", "made") else "right")
+    for row in rows:
         table.add_row(*row)
     return table
+
+
+def _row(outcome: Outcome, picture: Mapping[str, Any], made: bool) -> list[Text]:
+    return [
+        plain(str(outcome.out / picture["name"])),
+        Text(str(picture["seed"])),
+        Text(f"{picture['width']}x{picture['height']}"),
+        Text("" if picture["seconds"] is None else f"{picture['seconds']:.1f}"),
+        _flag(picture["flagged"]),
+        Text("now") if made else Text("before", style="dim"),
+    ]
 
 
 def _flag(flagged: bool | None) -> Text:

@@ -98,7 +98,7 @@ def _percent(share: float) -> str:
 
 
 def _listed(found: Mapping[str, tuple[str, str]], which: int) -> str:
-    """As in: with stack guide, torch and its version, device CPU."""
+    """As in: with stack guide, dtype float16 on CPU."""
     things = [f"{name} {pair[which]}" for name, pair in found.items() if name != "device"]
     parts = [f"with {', '.join(things)}"] if things else []
     parts += [f"on {found['device'][which]}"] if "device" in found else []
