@@ -524,8 +524,9 @@ def test_a_disk_without_locks_does(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    manifest.append(tmp_path, an_item())
-    assert manifest.read(tmp_path).items == (an_item(),)
+    item = an_item()
+    manifest.append(tmp_path, item)
+    assert manifest.read(tmp_path).items == (item,)
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
