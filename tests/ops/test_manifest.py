@@ -49,16 +49,19 @@ def photo_of(path, colour):
     return path
 
 
+NOON = "2026-01-01T12:00:00Z"
+
+
 def an_item(number=0, **changes):
     output = Output(f"a-{number}.png", "0" * 64, 64, 64, 1.0, False, False)
-    values = {"run": "r", "job": None, "host": "local", "time": manifest.now(), "index": number}
+    values = {"run": "r", "job": None, "host": "local", "time": NOON, "index": number}
     values |= {"input": Input("a.jpg", "1" * 64), "prompt": "a hat", "seed": number, "settings": {"steps": 4}}
     values |= {"batch": 1, "engine": {"device": None}, "output": output, "failure": None}
     return Item(**{**values, **changes})
 
 
 def a_job(**changes):
-    values = {"run": "r", "job": None, "host": "local", "time": manifest.now(), "seed": 7, "drawn": True}
+    values = {"run": "r", "job": None, "host": "local", "time": NOON, "seed": 7, "drawn": True}
     values |= {"images": 1, "settings": manifest.common(Settings(model="demo")), "prompts": ("a hat",)}
     values |= {"inputs": (Input("a.jpg", None),), "batch": None}
     return Begun(**{**values, **changes})
