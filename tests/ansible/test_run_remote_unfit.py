@@ -11,7 +11,8 @@ from people import Person, wait_for
 
 pytestmark = pytest.mark.hosts
 
-SMALL = ("--model", "demo", "--width", "96", "--steps", "4", "--strength", "0.5", "--overwrite")
+#: --force: what an earlier command made must not be taken for the answer.
+SMALL = ("--model", "demo", "--width", "96", "--steps", "4", "--strength", "0.5", "--overwrite", "--force")
 HOME = "/home/sdops"
 LAUNCHER = f"{HOME}/.local/bin/sdops-runtime"
 ARCHIVE = f"{HOME}/.local/lib/sdops/sdops-runtime.pyz"
