@@ -12,7 +12,7 @@ from PIL import Image
 from sdops import desk
 from sdops.desk import Message
 from sdops.errors import SdopsError
-from sdops.jobs import remote, ticket
+from sdops.jobs import follower, ticket
 from sdops.jobs.sound import FIELDS, sound
 from sdops_runtime.protocol import PROTOCOL
 
@@ -138,11 +138,11 @@ def liar(sdops, tmp_path, monkeypatch):
     launcher = home / desk.LAUNCHER
     launcher.parent.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr(remote, "PAUSES", (0.01,))
-    monkeypatch.setattr(remote, "PATIENCE", 0.2)
+    monkeypatch.setattr(follower, "PAUSES", (0.01,))
+    monkeypatch.setattr(follower, "PATIENCE", 0.2)
     monkeypatch.setattr(desk, "SILENCE", 1.0)
     monkeypatch.setattr(desk, "HELLO", 1.0)
-    monkeypatch.setattr(remote, "WAKING", 1.0)
+    monkeypatch.setattr(follower, "WAKING", 1.0)
     folder = Path.cwd()
     (folder / "inventory.ini").write_text("gpu1 ansible_connection=local\n")
     Image.new("RGB", (64, 64), "red").save(folder / "photo.jpg")

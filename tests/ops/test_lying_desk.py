@@ -12,7 +12,7 @@ from sdops.desk import Conversation
 from sdops.errors import SdopsError
 from sdops.facts.wanted import Wanted
 from sdops.inventory import Host
-from sdops.jobs import overview, remote
+from sdops.jobs import follower, overview, remote
 from sdops.jobs.find import find
 from sdops.jobs.local import Outcome
 from sdops.jobs.request import Asked
@@ -62,8 +62,8 @@ class Talk:
 @pytest.fixture(autouse=True, scope="module")
 def _patient():
     patch = pytest.MonkeyPatch()
-    patch.setattr(remote, "PATIENCE", -1.0)
-    patch.setattr(remote, "PAUSES", (0.0,))
+    patch.setattr(follower, "PATIENCE", -1.0)
+    patch.setattr(follower, "PAUSES", (0.0,))
     yield
     patch.undo()
 

@@ -8,6 +8,7 @@ from sdops_runtime.protocol import DEFAULT_MODEL, Event
 
 from sdops.errors import SdopsError
 from sdops.jobs import local, remote
+from sdops.jobs.follower import Watch
 from sdops.jobs.local import Outcome
 from sdops.jobs.place import Place, least_busy, places
 from sdops.jobs.request import Asked
@@ -20,7 +21,7 @@ def run(
     out: Path,
     device: str,
     overwrite: bool,
-    watch: remote.Watch,
+    watch: Watch,
     detach: bool,
     force: bool = False,
 ) -> Outcome:

@@ -41,7 +41,7 @@ class Rate(ProgressColumn):
         return Text(f"{task.speed:.2f} it/s" if task.speed >= 1 else f"{1 / task.speed:.1f} s/it")
 
 
-#: What only a job on another host knows; see jobs.remote.
+#: What only a job on another host knows; see jobs.follower.
 _AWAY = {
     "queued": "Job {job} on {host}",
     "lost": "{message} The job goes on there; trying to reach it again.",
