@@ -11,6 +11,16 @@ from typing import Any, Optional
 from sdops_runtime import dialect
 from sdops_runtime.errors import SdopsError
 
+#: torch itself, and the CPU's allocator; cuBLAS and cuDNN; the guide's torch for a convolution whose every
+#: algorithm failed for want of memory.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "Unable to find a valid cuDNN algorithm",
+)
+
 #: What can be asked for.
 WANTED = ("auto", "cuda", "cpu")
 
@@ -54,12 +64,39 @@ def pick(wanted: str = "auto") -> Device:
 
 
 def free_bytes(chosen: Device) -> Optional[int]:
-    """The GPU's free memory at this moment, in bytes; None for a CPU."""
+    """The GPU's free memory at this moment, in bytes; None for a CPU.
+
+    With what torch holds in reserve. Without what a vGPU keeps for itself, and other processes have.
+    """
     if chosen.kind == "cpu":
         return None
     import torch
 
-    return int(torch.cuda.mem_get_info()[0])
+    held = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return int(torch.cuda.mem_get_info()[0] + held)
+
+
+def total_bytes(chosen: Device) -> Optional[int]:
+    """The GPU's memory for all processes together, in bytes; None for a CPU."""
+    if chosen.kind == "cpu":
+        return None
+    import torch
+
+    return int(torch.cuda.mem_get_info()[1])
+
+
+def forget_unused(chosen: Device) -> None:
+    """Gives back the GPU memory that torch holds in reserve."""
+    if chosen.kind == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch means that memory has run out; its libraries say it in words of their own."""
+    said = str(error)
+    return any(sign in said for sign in _OUT_OF_MEMORY)
 
 
 def number_format(wanted: str, device: Device) -> Any:

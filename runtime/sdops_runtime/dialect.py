@@ -141,6 +141,20 @@ def unscaled(latents: Any, vae: Any) -> Any:
     return 1 / scale * latents if is_guide_generation() else latents / scale
 
 
+def slice_attention(unet: Any, sliced: bool) -> None:
+    """Has the UNet compute its attention one head at a time, or all at once again.
+
+    The guide's generation keeps all heads' scores otherwise, which is most of what it takes. Today's has
+    fused kernels that keep none, and loses them by this.
+    """
+    unet.set_attention_slice(1 if sliced else None)
+
+
+def generation() -> str:
+    """guide or today, as in memory.json."""
+    return "guide" if is_guide_generation() else "today"
+
+
 def computes_half_on_cpu() -> bool:
     """Whether this torch has float16 kernels for the CPU (the guide's has not: no LayerNorm)."""
     return not is_guide_generation()

@@ -110,9 +110,12 @@ def _run(
     check_outputs(request, place.out, place.overwrite)
     emit(Event("loading", {"model": request.settings.model}))
     engine, about = loader(request.settings, place, emit)
-    batch = request.batch or _batch(request, inputs, engine)
+    plan = _plan(request, inputs, engine)
+    batch = plan.rung.batch
     emit(Event("loaded", dict(about, batch=batch, seconds=round(engine.seconds, 2))))
     _notice(request, engine, emit)
+    for message in plan.notices:
+        emit(Event("notice", {"code": "memory", "message": message}))
     steps, strength = request.settings.steps, request.settings.strength
     passes = steps + 1 - dialect.first_timestep(steps, strength)
     emit(Event("planned", {"total": request.wanted, "passes": passes}))
@@ -249,7 +252,10 @@ class _Maker:
         def step(done: int, of: int) -> None:
             self._emit(Event("step", {"indices": indices, "step": done, "steps": of}))
 
-        pictures = self._engine.make(draws, self._recipe, self._batch, step)
+        def notice(message: str) -> None:
+            self._emit(Event("notice", {"code": "memory", "message": message}))
+
+        pictures = self._engine.make(draws, self._recipe, self._batch, step, on_notice=notice)
         for item, ready, picture in zip(chunk.items, chunk.inputs, pictures):
             if picture.failure is not None:
                 self._fail(item, picture.failure)
@@ -265,7 +271,8 @@ class _Maker:
             **{
                 key: self._about[key] for key in ("model", "revision", "stack", "versions", "device", "dtype")
             },
-            batch=self._batch,
+            batch=picture.rung.batch,
+            rung=str(picture.rung) or None,
             prompt=self._request.prompts[item.prompt],
             seed=item.seed,
             index=item.index,
@@ -332,12 +339,17 @@ def _chunks(items: Sequence[Item], inputs: Inputs, batch: int, left: set[int]) -
             yield Chunk(tuple(item for item, _ in pairs), tuple(ready for _, ready in pairs))
 
 
-def _batch(request: JobRequest, inputs: Inputs, engine: Any) -> int:
+def _plan(request: JobRequest, inputs: Inputs, engine: Any) -> memory.Plan:
+    """How the job's pictures are made, for the largest of the first inputs.
+
+    Raises SdopsError("out-of-memory") where that does not fit.
+    """
     settings = request.settings
     sizes = [one.image.size for one in inputs.open_first()]
     asked = settings.width, settings.height or settings.width
-    width, height = max(sizes, key=lambda size: size[0] * size[1], default=asked)
-    return memory.plan(device.free_bytes(engine.device), width, height, engine.dtype, request.total).batch
+    size = max(sizes, key=lambda size: size[0] * size[1], default=asked)
+    plan: memory.Plan = engine.plan(size, request.total, settings.guidance, request.batch)
+    return plan
 
 
 def _notice(request: JobRequest, engine: Any, emit: Emit) -> None:

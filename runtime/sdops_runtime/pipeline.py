@@ -22,7 +22,8 @@ from typing import Any, Callable, Optional
 
 from PIL import Image
 
-from sdops_runtime import dialect, plms
+from sdops_runtime import device as devices
+from sdops_runtime import dialect, memory, plms, tiles
 from sdops_runtime.device import Device
 from sdops_runtime.errors import SdopsError
 
@@ -40,6 +41,9 @@ LOAD_ERRORS = (
 
 #: Encoded prompts and inputs that are kept: about 0.2 MB each.
 KEPT = 256
+
+#: Networks whose need for memory is known, by the channels of their UNet's levels.
+_ARCHITECTURES = {(320, 640, 1280, 1280): "sd1", (16, 16, 32, 32): "demo"}
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,41 @@ class Draw:
     slot: int = 0
 
 
+_PLAIN = memory.Rung(1)
+
+
+class _Part:
+    """Rows of a batch that the UNet sees at once, with the texts that it reads for them.
+
+    texts: a pair for each of its calls: how often the rows stand in it, and the texts of these.
+    """
+
+    def __init__(self, rows: slice, prompts: Sequence[Any], without: Any, halved: bool) -> None:
+        import torch
+
+        self.rows = rows
+        self.guided = without is not None
+        if not self.guided:
+            self.texts = [(1, torch.cat(prompts))]
+        elif halved:
+            self.texts = [(1, torch.cat([without] * len(prompts))), (1, torch.cat(prompts))]
+        else:
+            self.texts = [(2, torch.cat([without] * len(prompts) + list(prompts)))]
+
+
 @dataclass(frozen=True)
 class Picture:
     """What came of a draw. image: RGB, None if it failed; black if flagged, as the model's authors do.
 
     flagged: the safety filter's verdict, None where the model has no filter.
-    retried: float16 overflowed and it was made again in float32.
+    retried: float16 overflowed and it was made again in float32. rung: how it was made.
     """
 
     image: Optional[Image.Image]
     flagged: Optional[bool] = None
     retried: bool = False
     failure: Optional[SdopsError] = None
+    rung: memory.Rung = _PLAIN
 
 
 class Engine:
@@ -96,6 +123,12 @@ class Engine:
         self._working_dtype = dtype
         self._prompts: OrderedDict[Any, Any] = OrderedDict()
         self._inputs: OrderedDict[Any, Any] = OrderedDict()
+        #: How the pictures of a size, a batch, and with or without guidance are made, in this job.
+        self._rungs: dict[Any, memory.Rung] = {}
+        #: The rung below the one on which memory ran out, by size: in all jobs with this model.
+        self._ceilings: dict[tuple[int, int], memory.Rung] = {}
+        self._stage = memory.REST
+        self._sliced = False
         self._check_model()
 
     @property
@@ -113,47 +146,108 @@ class Engine:
         _, dropped = dialect.prompt_ids(self._pipeline.tokenizer, prompt, negative)
         return self._pipeline.tokenizer.decode(dropped).strip() if dropped else ""
 
+    @property
+    def network(self) -> memory.Network:
+        """What computes, as far as the need for memory depends on it."""
+        channels = tuple(self._pipeline.unet.config["block_out_channels"])
+        name = _ARCHITECTURES.get(channels)
+        return memory.Network(name or "sd1", dialect.generation(), self.dtype, name is not None)
+
+    def plan(
+        self, size: tuple[int, int], total: int, guidance: float, batch: Optional[int] = None
+    ) -> memory.Plan:
+        """How a job's pictures of a size are to be made, with the memory that is free now.
+
+        batch: as asked for. To be called when a job begins: later ones may find other memory. Raises
+        SdopsError("out-of-memory") for a size that does not fit.
+        """
+        self._rungs.clear()
+        return self._plan(size, total, guidance > 1, batch)
+
+    def _plan(self, size: tuple[int, int], total: int, guided: bool, batch: Optional[int]) -> memory.Plan:
+        found = memory.plan(
+            devices.free_bytes(self.device),
+            *size,
+            self.network,
+            total,
+            batch=batch,
+            guided=guided,
+            ceiling=self._ceilings.get(size),
+            name=self.device.name,
+        )
+        self._rungs[size, found.rung.batch, guided] = found.rung
+        return found
+
     def make(
-        self, draws: Sequence[Draw], recipe: Recipe, batch: int, on_step: Callable[[int, int], None]
+        self,
+        draws: Sequence[Draw],
+        recipe: Recipe,
+        batch: int,
+        on_step: Callable[[int, int], None],
+        *,
+        on_notice: Callable[[str], None] = lambda message: None,
     ) -> list[Picture]:
         """Makes 1 to ``batch`` pictures of one size together; returns them in the order of ``draws``.
 
         batch: physical batch size; the draws' slots are below it. on_step(done,
         of) is called after each UNet call; what it raises ends the run and
-        leaves the engine usable. Raises SdopsError("out-of-memory").
+        leaves the engine usable. Where memory runs out, all is done again a rung
+        lower, and steps count from 1 again. on_notice: told, in a sentence, of
+        every rung. Raises SdopsError("out-of-memory") below the last.
         """
         import torch
 
-        try:
-            with torch.no_grad():
-                return self._make(draws, recipe, batch, on_step)
-        except RuntimeError as error:
-            if "out of memory" not in str(error):
-                raise
-            if self.device.kind == "cuda":
-                torch.cuda.empty_cache()
-            width, height = draws[0].image.size
-            raise SdopsError(
-                "out-of-memory",
-                f"{batch} pictures of {width}x{height} do not fit into the memory of {self.device.name}.",
-                "Use a smaller --width, or close what else uses the GPU (nvidia-smi lists it).",
-            ) from error
+        size, guided = draws[0].image.size, recipe.guidance > 1
+        key = size, batch, guided
+        if key not in self._rungs:
+            found = self._plan(size, batch, guided, batch)
+            self._rungs[key] = found.rung
+            for message in found.notices:
+                on_notice(message)
+        while True:
+            rung = self._rungs[key]
+            self._stage = memory.REST
+            try:
+                with torch.no_grad():
+                    return self._make(draws, recipe, batch, rung, on_step)
+            except RuntimeError as error:
+                if not devices.is_out_of_memory(error):
+                    raise
+            # Out here the error is gone, and with it what its traceback held.
+            devices.forget_unused(self.device)
+            lower = memory.lower(self.network, rung, self._stage, *size, guided)
+            if lower is None:
+                free = devices.free_bytes(self.device)
+                raise memory.refusal(free, *size, self.network, guided, self.device.name)
+            self._rungs[key] = self._ceilings[size] = lower
+            for message in memory.lowered(rung, lower, *size):
+                on_notice(message)
 
     def _make(
-        self, draws: Sequence[Draw], recipe: Recipe, batch: int, on_step: Callable[[int, int], None]
+        self,
+        draws: Sequence[Draw],
+        recipe: Recipe,
+        batch: int,
+        rung: memory.Rung,
+        on_step: Callable[[int, int], None],
     ) -> list[Picture]:
-        latents = self._sample(draws, recipe, batch, on_step)
+        latents = self._sample(draws, recipe, batch, rung, on_step)
         pictures = []
         for draw in draws:
-            values = self._decode(latents[draw.slot : draw.slot + 1])
+            values = self._decode(latents[draw.slot : draw.slot + 1], rung.tiled)
             retried = values is None and self.dtype != "float32"
             if retried:
-                values = self._again_in_float32(draw, recipe, batch)
-            pictures.append(self._picture(values, retried, draw))
+                values = self._again_in_float32(draw, recipe, batch, rung)
+            pictures.append(self._picture(values, retried, draw, rung))
         return pictures
 
     def _sample(
-        self, draws: Sequence[Draw], recipe: Recipe, batch: int, on_step: Callable[[int, int], None]
+        self,
+        draws: Sequence[Draw],
+        recipe: Recipe,
+        batch: int,
+        rung: memory.Rung,
+        on_step: Callable[[int, int], None],
     ) -> Any:
         """The denoised latents, shape (batch, 4, height/8, width/8)."""
         import torch
@@ -162,23 +256,47 @@ class Engine:
         by_slot = {draw.slot: draw for draw in draws}
         assert len(by_slot) == len(draws)
         filled = [by_slot.get(slot, draws[0]) for slot in range(batch)]
-        sample = torch.cat([self._start(draw, schedule) for draw in filled])
+        sample = torch.cat([self._start(draw, schedule, rung.tiled) for draw in filled])
+        self._stage = memory.REST
         texts = [self._encode_prompt(draw.prompt) for draw in filled]
-        guided = recipe.guidance > 1
-        if guided:
-            texts = [self._encode_prompt(recipe.negative_prompt, negative=True)] * batch + texts
-        text = torch.cat(texts)
+        without = self._encode_prompt(recipe.negative_prompt, negative=True) if recipe.guidance > 1 else None
+        # Parts of the batch that hold nothing but padding are left out.
+        parts = [
+            _Part(slice(start, start + rung.batch), texts[start : start + rung.batch], without, rung.halved)
+            for start in range(0, batch, rung.batch)
+            if any(start <= draw.slot < start + rung.batch for draw in draws)
+        ]
+        self._stage = memory.UNET
+        if rung.sliced != self._sliced:
+            dialect.slice_attention(self._pipeline.unet, rung.sliced)
+            self._sliced = rung.sliced
         sampler = plms.Plms()
         for number, step in enumerate(schedule.steps, 1):
             timestep = torch.tensor(step.timestep, device=sample.device)
-            seen = torch.cat([sample, sample]) if guided else sample
-            output = self._pipeline.unet(seen, timestep, encoder_hidden_states=text).sample
-            if guided:
-                without, prompted = output.chunk(2)
-                output = without + recipe.guidance * (prompted - without)
+            if rung.batch == batch:
+                output = self._predict(sample, timestep, parts[0], recipe.guidance)
+            else:
+                output = torch.zeros_like(sample)
+                for part in parts:
+                    output[part.rows] = self._predict(sample[part.rows], timestep, part, recipe.guidance)
             sample = sampler.advance(step, output, sample)
             on_step(number, len(schedule.steps))
         return sample
+
+    def _predict(self, sample: Any, timestep: Any, part: "_Part", guidance: float) -> Any:
+        """The noise that the UNet sees in a part of a batch."""
+        import torch
+
+        outputs = [
+            self._pipeline.unet(
+                torch.cat([sample] * copies) if copies > 1 else sample, timestep, encoder_hidden_states=text
+            ).sample
+            for copies, text in part.texts
+        ]
+        if not part.guided:
+            return outputs[0]
+        without, prompted = outputs if len(outputs) == 2 else outputs[0].chunk(2)
+        return without + guidance * (prompted - without)
 
     def _schedule(self, recipe: Recipe) -> plms.Schedule:
         scheduler = self._pipeline.scheduler
@@ -190,18 +308,18 @@ class Engine:
             dialect.first_timestep(recipe.steps, recipe.strength),
         )
 
-    def _start(self, draw: Draw, schedule: plms.Schedule) -> Any:
+    def _start(self, draw: Draw, schedule: plms.Schedule, tiled: bool) -> Any:
         """The noisy latents that a picture starts from, shape (1, 4, height/8, width/8)."""
         import torch
 
-        mean, deviation = self._encode_input(draw)
+        mean, deviation = self._encode_input(draw, tiled)
         generator = torch.Generator("cpu").manual_seed(draw.seed)
         drawn = [torch.randn(mean.shape, generator=generator, dtype=torch.float32) for _ in range(2)]
         sampled, noise = (values.to(mean.device, mean.dtype) for values in drawn)
         latents = (mean + deviation * sampled) * dialect.latent_scale(self._pipeline.vae)
         return schedule.signal * latents + schedule.noise * noise
 
-    def _encode_input(self, draw: Draw) -> tuple[Any, Any]:
+    def _encode_input(self, draw: Draw, tiled: bool) -> tuple[Any, Any]:
         """Mean and standard deviation of an input's latents, each of shape (1, 4, height/8, width/8)."""
 
         def encode() -> tuple[Any, Any]:
@@ -210,11 +328,14 @@ class Engine:
 
             values = numpy.asarray(draw.image, dtype=numpy.float32)[None].transpose(0, 3, 1, 2) / 255.0
             pixels = torch.from_numpy(2.0 * values - 1.0).to(self._place(), self._working_dtype)
+            self._stage = memory.VAE
+            if tiled and tiles.needed(*draw.image.size):
+                return tiles.encode(self._pipeline.vae, pixels)
             found = self._pipeline.vae.encode(pixels).latent_dist
             return found.mean, found.std
 
         kept: tuple[Any, Any] = self._kept(
-            self._inputs, (draw.key, draw.image.size, self._working_dtype), encode
+            self._inputs, (draw.key, draw.image.size, self._working_dtype, tiled), encode
         )
         return kept
 
@@ -227,7 +348,7 @@ class Engine:
 
         return self._kept(self._prompts, (prompt, negative, self._working_dtype), encode)
 
-    def _decode(self, latent: Any) -> Any:
+    def _decode(self, latent: Any, tiled: bool) -> Any:
         """Pixel values 0..1 of shape (height, width, 3), or None where they are not numbers.
 
         latent: a slice of shape (1, 4, height/8, width/8). Indexed and given its
@@ -235,28 +356,35 @@ class Engine:
         """
         import torch
 
-        scaled = dialect.unscaled(latent, self._pipeline.vae)
-        decoded = self._pipeline.vae.decode(scaled).sample.float()
+        self._stage = memory.VAE
+        decoded = self._decoded(latent, tiled)
         if not bool(torch.isfinite(decoded).all()):
             return None
         return (decoded[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
 
-    def _again_in_float32(self, draw: Draw, recipe: Recipe, batch: int) -> Any:
+    def _decoded(self, latent: Any, tiled: bool) -> Any:
+        """What the VAE makes of a latent, float32, of shape (1, 3, height, width)."""
+        vae = self._pipeline.vae
+        scaled = dialect.unscaled(latent, vae)
+        if tiled and tiles.needed(*(side * tiles.SCALE for side in scaled.shape[2:])):
+            return tiles.decode(vae, scaled)
+        return vae.decode(scaled).sample.float()
+
+    def _again_in_float32(self, draw: Draw, recipe: Recipe, batch: int, rung: memory.Rung) -> Any:
         """Makes one picture in float32 where memory allows it; None if that failed too."""
         import torch
 
         try:
             self._convert(torch.float32)
-            latents = self._sample([draw], recipe, batch, lambda done, of: None)
-            return self._decode(latents[draw.slot : draw.slot + 1])
+            latents = self._sample([draw], recipe, batch, rung, lambda done, of: None)
+            return self._decode(latents[draw.slot : draw.slot + 1], rung.tiled)
         except RuntimeError as error:
-            if "out of memory" not in str(error):
+            if not devices.is_out_of_memory(error):
                 raise
             return None
         finally:
             self._convert(self._dtype)
-            if self.device.kind == "cuda":
-                torch.cuda.empty_cache()
+            devices.forget_unused(self.device)
 
     def _convert(self, dtype: Any) -> None:
         with dialect.quiet():
@@ -264,7 +392,7 @@ class Engine:
                 part.to(dtype=dtype)
         self._working_dtype = dtype
 
-    def _picture(self, values: Any, retried: bool, draw: Draw) -> Picture:
+    def _picture(self, values: Any, retried: bool, draw: Draw, rung: memory.Rung) -> Picture:
         if values is None:
             where = "float16 and in float32" if retried else self.dtype
             return Picture(
@@ -275,10 +403,13 @@ class Engine:
                     f"The picture with seed {draw.seed} overflowed in {where}: no valid pixels came out.",
                     "Try another seed, a lower --guidance, or --dtype float32.",
                 ),
+                rung=rung,
             )
+        self._stage = memory.REST
         image = Image.fromarray((values * 255).round().astype("uint8"))
         flagged = self._flagged(image, values)
-        return Picture(Image.new("RGB", image.size) if flagged else image, flagged, retried)
+        shown = Image.new("RGB", image.size) if flagged else image
+        return Picture(shown, flagged, retried, rung=rung)
 
     def _flagged(self, image: Image.Image, values: Any) -> Optional[bool]:
         """The safety filter's verdict on one picture, None without a filter."""
@@ -341,7 +472,7 @@ def load(folder: Path, device: Device, dtype: Any) -> Engine:
         with dialect.quiet():
             pipeline = pipeline.to(device.kind)
     except RuntimeError as error:
-        if "out of memory" not in str(error):
+        if not devices.is_out_of_memory(error):
             raise
         raise SdopsError(
             "out-of-memory",

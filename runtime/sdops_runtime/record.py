@@ -28,6 +28,8 @@ class Record:
     together. input_sha256: hex, of the input file's bytes; input_size: its
     width and height, upright. flagged: the safety checker blackened the
     picture. retried_float32: made again in float32 after values overflowed.
+    rung: what else was lowered to fit into memory (sliced, halved, tiled; see
+    ``memory.Rung``), None for nothing.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Record:
     retried_float32: bool
     negative_prompt: Optional[str] = None
     model_hash: Optional[str] = None
+    rung: Optional[str] = None
     sdops: str = __version__
     schema: int = SCHEMA
 
