@@ -16,6 +16,7 @@ from sdops_runtime.errors import SdopsError
 _OUT_OF_MEMORY = (
     "out of memory",
     "not enough memory",
+    "can't allocate memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "Unable to find a valid cuDNN algorithm",

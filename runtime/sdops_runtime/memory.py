@@ -159,7 +159,7 @@ def refusal(
     free_bytes: Optional[int], width: int, height: int, network: Network, guided: bool, name: str
 ) -> SdopsError:
     """What is said of a size that does not fit on any rung, with one that would."""
-    last = _last_rung(network, width, height, guided)
+    last = last_rung(network, width, height, guided)
     what = f"A picture of {width}x{height} does not fit into the memory of {name}"
     smaller = largest_fit(free_bytes, width, height, network, guided)
     hint = "Close what else uses the GPU (nvidia-smi lists it)."
@@ -192,6 +192,13 @@ def largest_fit(
     return None
 
 
+def last_rung(network: Network, width: int, height: int, guided: bool = True) -> Rung:
+    """What takes the least memory."""
+    *_, unet = _unet_rungs(network, width, height, 1, True, guided)
+    *_, tiled = _vae_rungs(network, width, height)
+    return replace(unet, tiled=tiled)
+
+
 def needed(network: Network, width: int, height: int, rung: Rung, guided: bool = True) -> int:
     """Bytes of working memory that a rung takes, beside the model: the larger one of its two peaks."""
     return max(
@@ -210,9 +217,9 @@ def vae_bytes(network: Network, width: int, height: int, tiled: bool) -> int:
     return _peak(network, "vae tiled" if tiled and tiles.needed(width, height) else "vae", width, height, 1)
 
 
-def weights(network: Network) -> int:
-    """Bytes of the model's own numbers."""
-    return int(_table()["parameters"][network.architecture]) * BYTES[network.dtype]
+def resident(network: Network) -> int:
+    """Bytes that are taken before any picture is made: the model's own numbers, and CUDA's context."""
+    return int(_table()["parameters"][network.architecture]) * BYTES[network.dtype] + CONTEXT
 
 
 def usable(free_bytes: int) -> int:
@@ -231,14 +238,8 @@ def gib(size: int) -> str:
 
 
 def _fits(free_bytes: int, width: int, height: int, network: Network, guided: bool) -> bool:
-    last = _last_rung(network, width, height, guided)
+    last = last_rung(network, width, height, guided)
     return needed(network, width, height, last, guided) <= usable(free_bytes)
-
-
-def _last_rung(network: Network, width: int, height: int, guided: bool) -> Rung:
-    *_, unet = _unet_rungs(network, width, height, 1, True, guided)
-    *_, tiled = _vae_rungs(network, width, height)
-    return replace(unet, tiled=tiled)
 
 
 def _unet_rungs(

@@ -210,7 +210,7 @@ SMIS = {
     "driver-too-old": (SMI.replace("535.129.03", "440.33.01"), 0),
     "gpu-kernels": (SMI.replace("GRID A100D-10C", "NVIDIA H100 80GB HBM3").replace("VGPU", "None"), 0),
     "vgpu-unlicensed": (SMI.replace(">Licensed", ">Unlicensed (Unrestricted)"), 0),
-    "gpu-small": (SMI.replace("10240 MiB", "4096 MiB"), 0),
+    "gpu-small": (SMI.replace("10240 MiB", "3072 MiB"), 0),
     "gpu-reset": (
         SMI.replace(
             "<fb_m", "<gpu_reset_status><reset_required>Yes</reset_required></gpu_reset_status><fb_m"

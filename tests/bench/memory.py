@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 OUT = ROOT / "runtime" / "sdops_runtime" / "memory.json"
 GUIDE = ROOT / ".venv-guide" / "bin" / "python"
 
-SIZES = [(256, 256), (512, 512), (512, 768), (768, 768), (1024, 1024), (1536, 1536), (2048, 2048)]
+SIZES = [(128, 128), (256, 256), (512, 512), (512, 768), (768, 768), (1024, 1024), (1536, 1536), (2048, 2048)]
 ROWS = (1, 4)
 #: A curve may lie this part below a point; the margins are larger.
 FUZZ = 0.01

@@ -13,17 +13,20 @@ from sdops.facts.unknown import Unknown
 from sdops.recommend import capability, recommend
 
 MIB = 1 << 20
-#: What lies on the GPU beside the picture in work, in MiB: the default model's weights in float16 (2.7 GB,
-#: the sum of its files) and CUDA's own context (some 300 to 500 MiB).
-RESIDENT_MIB = 3100
-#: Of the default job: width and height of its picture in pixels, and the widths that may do instead.
+#: Of the default job: width and height of its picture in pixels.
 DEFAULT = 512
-NARROWER = (448, 384, 320, 256)
 
 
-def needed_mib(width: int) -> int:
-    """What one square picture takes with the default model, at the runtime's own estimate."""
-    return RESIDENT_MIB + int(memory.picture_bytes(width, width, "float16") / memory.USABLE / MIB)
+def network(facts: HostFacts) -> memory.Network:
+    """The default model, in the libraries of the host's stack."""
+    return memory.Network(generation="guide" if facts.wanted.stack == "guide" else "today")
+
+
+def needed_mib(facts: HostFacts) -> int:
+    """What must be free for the default job and its model, with all lowered that can be (``memory.Rung``)."""
+    one = network(facts)
+    takes = memory.needed(one, DEFAULT, DEFAULT, memory.last_rung(one, DEFAULT, DEFAULT))
+    return -(-(memory.resident(one) + memory.unusable(takes)) // MIB)
 
 
 def _room(gpu: Gpu) -> int:
@@ -110,22 +113,23 @@ def _mig(facts: HostFacts) -> Finding | None:
 def _small(facts: HostFacts) -> Finding | None:
     if not expected(facts):
         return None
-    room, needed = _room(first(facts)), needed_mib(DEFAULT)
+    room, needed = _room(first(facts)), needed_mib(facts)
     if room >= needed:
         return None
     return Finding(
         f"The GPU's memory, {room} MiB, is too small for the default job.",
         f"A picture of {DEFAULT}x{DEFAULT} takes about {needed} MiB with the model: it runs out of memory.",
         _memory_evidence(first(facts)),
-        _instead(room),
+        _instead(facts, room),
     )
 
 
-def _instead(room: int) -> str:
-    fits = next((width for width in NARROWER if needed_mib(width) <= room), None)
+def _instead(facts: HostFacts, room: int) -> str:
+    one = network(facts)
+    fits = memory.largest_fit(room * MIB - memory.resident(one), DEFAULT, DEFAULT, one)
     if fits is None:
         return "No picture of this model fits: take a plan with more memory."
-    return f"Make smaller pictures (sdops run --width {fits}), or take a plan with more memory."
+    return f"Make smaller pictures (sdops run --width {fits[0]}), or take a plan with more memory."
 
 
 @unless_unknown
@@ -135,7 +139,7 @@ def _busy(facts: HostFacts) -> Finding | None:
     gpu = first(facts)
     if gpu.mig is True:
         return None
-    room, used, needed = _room(gpu), sure(gpu.memory_used_mib), needed_mib(DEFAULT)
+    room, used, needed = _room(gpu), sure(gpu.memory_used_mib), needed_mib(facts)
     listed = gpu.processes if isinstance(gpu.processes, tuple) else ()
     others = [f"{one.name} ({one.pid}): {one.memory_mib} MiB" for one in listed if one.memory_mib]
     if room - used + _own_mib(facts, gpu) >= needed:
@@ -144,7 +148,7 @@ def _busy(facts: HostFacts) -> Finding | None:
         f"Of the GPU's memory only {room - used} MiB are free.",
         f"The default job takes about {needed} MiB, and runs out of memory while others hold theirs.",
         (*_memory_evidence(gpu), *others[:5]),
-        f"End what else uses the GPU. Meanwhile: {_instead(room - used)}",
+        f"End what else uses the GPU. Meanwhile: {_instead(facts, room - used)}",
         (there(facts, "nvidia-smi --query-compute-apps=pid,process_name,used_memory --format=csv"),),
     )
 

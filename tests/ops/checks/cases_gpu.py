@@ -21,7 +21,7 @@ CASES = {
     "gpu-kernels": hopper,
     "vgpu-unlicensed": gpu(licence="Unlicensed (Unrestricted)"),
     "mig-empty": gpu(mig=True, mig_devices=()),
-    "gpu-small": gpu(memory_mib=4_096),
+    "gpu-small": gpu(memory_mib=3_072),
     "gpu-busy": gpu(memory_used_mib=8_000, processes=(Process(77, "python3", 8_000),)),
     "gpu-persistence": gpu(persistence=False),
     "gpu-ecc": gpu(ecc_errors=2),
