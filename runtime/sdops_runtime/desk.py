@@ -31,7 +31,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Optional
 
-from sdops_runtime import __version__, housekeeping, waking
+from sdops_runtime import __version__, housekeeping, room, waking
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.jobfolder import ENDED, Job
 from sdops_runtime.protocol import PROTOCOL, Event, JobRequest
@@ -114,6 +114,7 @@ class Desk:
             serving=self._queue.served(),
             waiting=self._queue.waiting(),
             free=self._free(),
+            memory=room.read(self._queue.root),
         )
         try:
             while (asked := self._read()) is not None:

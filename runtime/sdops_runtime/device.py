@@ -77,6 +77,16 @@ def free_bytes(chosen: Device) -> Optional[int]:
     return int(torch.cuda.mem_get_info()[0] + held)
 
 
+def room_bytes(chosen: Device) -> Optional[int]:
+    """What a model and its pictures can have, in bytes: what is free, and what torch's tensors have."""
+    free = free_bytes(chosen)
+    if free is None:
+        return None
+    import torch
+
+    return free + int(torch.cuda.memory_allocated())
+
+
 def total_bytes(chosen: Device) -> Optional[int]:
     """The GPU's memory for all processes together, in bytes; None for a CPU."""
     if chosen.kind == "cpu":

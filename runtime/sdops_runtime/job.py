@@ -225,6 +225,8 @@ class _Maker:
         self._batch = batch
         self._emit = emit
         self._draw = pipeline.Draw
+        #: Of the pictures that were made.
+        self._sizes: set[tuple[int, int]] = set()
         settings = request.settings
         self._recipe = pipeline.Recipe(
             settings.strength, settings.steps, settings.guidance, settings.negative_prompt or ""
@@ -255,7 +257,16 @@ class _Maker:
         def notice(message: str) -> None:
             self._emit(Event("notice", {"code": "memory", "message": message}))
 
-        pictures = self._engine.make(draws, self._recipe, self._batch, step, on_notice=notice)
+        try:
+            pictures = self._engine.make(draws, self._recipe, self._batch, step, on_notice=notice)
+        except SdopsError as error:
+            # A size that does not fit fails its pictures, and not the others' job.
+            if error.code != "out-of-memory" or not self._sizes - {draws[0].image.size}:
+                raise
+            for item in chunk.items:
+                self._fail(item, error)
+            return
+        self._sizes.add(draws[0].image.size)
         for item, ready, picture in zip(chunk.items, chunk.inputs, pictures):
             if picture.failure is not None:
                 self._fail(item, picture.failure)

@@ -219,7 +219,12 @@ def vae_bytes(network: Network, width: int, height: int, tiled: bool) -> int:
 
 def resident(network: Network) -> int:
     """Bytes that are taken before any picture is made: the model's own numbers, and CUDA's context."""
-    return int(_table()["parameters"][network.architecture]) * BYTES[network.dtype] + CONTEXT
+    return weights(network) + CONTEXT
+
+
+def weights(network: Network) -> int:
+    """Bytes of the model's own numbers."""
+    return int(_table()["parameters"][network.architecture]) * BYTES[network.dtype]
 
 
 def usable(free_bytes: int) -> int:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
-from sdops_runtime import job
+from sdops_runtime import job, room
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.jobfolder import Job, Journal
 from sdops_runtime.protocol import Event, Settings
@@ -36,9 +36,10 @@ class UnwrittenError(job.PausedError):
 
 
 class Warm:
-    """The engine of the last job, for as long as jobs want the same."""
+    """The engine of the last job, for as long as jobs want the same. loaded: told of each new one."""
 
-    def __init__(self) -> None:
+    def __init__(self, loaded: Callable[[Any], None] = lambda engine: None) -> None:
+        self._tell = loaded
         self._key: Optional[tuple[Any, ...]] = None
         self._loaded: Any = None
 
@@ -57,6 +58,7 @@ class Warm:
             self.drop()  # two models need not fit side by side
             engine, about = job.load(settings, place, emit)
             self._key, self._loaded = key, (engine, about)
+            self._tell(engine)
         return engine, about
 
     def drop(self) -> None:
@@ -79,7 +81,7 @@ class Worker:
 
     def __init__(self, queue: Queue, wanted: str = "auto", idle: float = 600.0, leave: bool = False) -> None:
         self._queue, self._wanted, self._idle, self._leave = queue, wanted, idle, leave
-        self._warm = Warm()
+        self._warm = Warm(lambda engine: room.write(queue.root, engine))
         self._stop = threading.Event()
 
     def stop(self) -> None:

@@ -263,7 +263,7 @@ def test_a_damaged_model_is_named_with_the_librarys_reason(demo_folder, tmp_path
     assert caught.value.hint.startswith(f"Replace {folder} ")
 
 
-def test_memory_that_runs_out_is_said_in_words(engine, monkeypatch):
+def test_memory_that_runs_out_below_the_last_rung_is_said_in_words(engine, monkeypatch):
     from sdops_runtime.errors import SdopsError
 
     def refuse(*arguments, **named):
@@ -273,4 +273,5 @@ def test_memory_that_runs_out_is_said_in_words(engine, monkeypatch):
     with pytest.raises(SdopsError) as caught:
         make(engine, [draw(1)], RECIPES["two steps"], 2)
     assert caught.value.code == "out-of-memory"
-    assert "2 pictures of 128x160" in caught.value.message
+    assert "A picture of 128x160 does not fit" in caught.value.message
+    assert caught.value.hint.startswith("Use --width 104 (for 104x128)")

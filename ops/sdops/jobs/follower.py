@@ -15,6 +15,7 @@ from sdops_runtime.protocol import Event, JobRequest
 from sdops.desk import Conversation, Message
 from sdops.errors import SdopsError
 from sdops.jobs.begun import Begun
+from sdops.jobs.fitting import foretell
 from sdops.jobs.local import Outcome
 from sdops.jobs.prepare import Parcel
 from sdops.jobs.recorder import Recorder
@@ -59,6 +60,8 @@ class Follower:
     recorder: Recorder
     submitted: bool = False
     accepted: bool = False
+    #: Notices that the host is going to repeat.
+    _foretold: set[str] = field(default_factory=set)
     _offset: int = 0
     _met: bool = False
     #: When something came that had not come before.
@@ -121,6 +124,7 @@ class Follower:
     def _deliver(self, one: Conversation, parcel: Parcel, detach: bool) -> None:
         if not self.accepted:
             one.demand_same_runtime()
+            self._foretell(one, parcel.request)
             missing = one.ask("have", "missing", sha256=sorted(parcel.files)).data["sha256"]
             self._send(one, [sha256 for sha256 in parcel.files if sha256 in missing], parcel)
             self.submitted = True
@@ -137,6 +141,13 @@ class Follower:
                 self._listen(one)
         elif not detach:
             self._follow(one, wait=True)
+
+    def _foretell(self, one: Conversation, request: JobRequest) -> None:
+        """Says what the host will lower to fit the job into its GPU. Raises SdopsError if it cannot fit."""
+        for message in foretell(request, one.hello().data.get("memory"), self.begun.place.wanted.stack):
+            if message not in self._foretold:
+                self._foretold.add(message)
+                self.watch(Event("notice", {"code": "memory", "message": message}))
 
     def _send(self, one: Conversation, missing: list[str], parcel: Parcel) -> None:
         sizes = {sha256: parcel.files[sha256].stat().st_size for sha256 in missing}
@@ -192,6 +203,8 @@ class Follower:
         # Only now: after a break it is told again from here.
         self._offset, self._news = offset, time.monotonic()
         self.outcome.take(event)
+        if event.kind == "notice" and event.data["message"] in self._foretold:
+            return
         self.watch(event)
 
     def _placed(self, event: Event) -> Event:

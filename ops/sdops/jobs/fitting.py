@@ -1,0 +1,59 @@
+"""Whether a job fits into a host's GPU, said before anything is sent. No I/O here.
+
+What a host tells is a moment's; it plans anew, with what is free then. So only what would not fit into an
+empty GPU is refused here.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sdops_runtime import memory
+from sdops_runtime.errors import SdopsError
+from sdops_runtime.protocol import DEFAULT_MODEL, JobRequest
+
+
+def foretell(request: JobRequest, said: Any, stack: str) -> Iterator[str]:
+    """Sentences for what a host will lower for a prepared job, or might. said: ``memory`` of its hello.
+
+    Raises SdopsError("out-of-memory") for what cannot fit, with a size that would.
+    """
+    total, room = _bytes(said, "total"), _bytes(said, "room")
+    size = _largest(request)
+    if total is None or room is None or size is None:
+        return
+    settings = request.settings
+    network = memory.Network(
+        "demo" if settings.model == "demo" else "sd1",
+        "guide" if stack == "guide" else "today",
+        "float16" if settings.dtype == "auto" else settings.dtype,
+        settings.model in ("demo", DEFAULT_MODEL),
+    )
+    name = str(said.get("name", "the GPU"))[:100]
+
+    def plan(free: int) -> memory.Plan:
+        guided = settings.guidance > 1
+        return memory.plan(free, *size, network, request.total, batch=request.batch, guided=guided, name=name)
+
+    plan(total - memory.resident(network))
+    try:
+        yield from plan(room - memory.weights(network)).notices
+    except SdopsError as error:
+        yield f"As things were when {name} was last looked at: {error.message}"
+
+
+def _largest(request: JobRequest) -> tuple[int, int] | None:
+    """The largest of a prepared job's pictures."""
+    # Here, for it brings Pillow along.
+    from sdops_runtime.images import fitted_size
+
+    settings = request.settings
+    sizes = []
+    for one in request.prepared or ():
+        if one.failure is None and min(one.size) > 0:
+            sizes.append(fitted_size(one.size, settings.width, settings.height))
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
+
+
+def _bytes(said: Any, key: str) -> int | None:
+    found = said.get(key) if isinstance(said, Mapping) else None
+    return found if isinstance(found, int) and 0 <= found < 2**50 else None
