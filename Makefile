@@ -10,7 +10,7 @@ ROUNDS ?= 2
 TORCH ?= shell
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-guide test-slow lint fix docs locks bench-start bench-provision bench-doctor bench-run memory clean
+.PHONY: help demo test test-guide test-slow lint fix docs locks bench-start bench-provision bench-doctor bench-run bench-gpu bench-cpu memory clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -65,6 +65,12 @@ bench-doctor: $(VENV)/ready ## Time doctor for many (simulated) hosts against on
 
 bench-run: $(VENV)/ready ## Time sdops run on a test host against the guide's way by hand; ROUNDS=5
 	PYTHONPATH=$(CURDIR)/ops:$(CURDIR)/runtime:$(CURDIR)/tests $(BIN)/python -m bench.run --rounds $(ROUNDS)
+
+bench-gpu: $(VENV)/ready ## Time the runtime on this machine's GPU against the guide's script, full size; SWITCHES=--switches
+	$(BIN)/sdops bench local --device cuda --size full $(SWITCHES) --out bench-gpu.json
+
+bench-cpu: $(VENV)/ready ## The same with the demo model on the CPU
+	$(BIN)/sdops bench local --device cpu --size small $(SWITCHES) --out bench-cpu.json
 
 memory: $(VENV)/ready $(GUIDE)/ready ## Measure how much memory a picture takes, into the runtime's memory.json
 	OMP_NUM_THREADS=1 PYTHONPATH=runtime:tests $(BIN)/python -m bench.memory

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from sdops import __version__
 from sdops.commands.attach import attach, fetch
+from sdops.commands.bench import bench
 from sdops.commands.cancel import cancel
 from sdops.commands.doctor import doctor
 from sdops.commands.hosts import hosts
@@ -224,6 +225,7 @@ app.command()(cancel)
 app.command()(prune)
 app.command()(doctor)
 app.command()(hosts)
+app.command()(bench)
 
 
 def _commands() -> list[str]:

@@ -179,6 +179,21 @@ def check(options: argparse.Namespace) -> int:
     return OK
 
 
+def bench(options: argparse.Namespace) -> int:
+    """Measures this runtime against the guide's script; the last line holds the figures, and a table."""
+    from sdops_runtime.bench import measure, table
+
+    kind = measure.pick(options.device)
+    full = kind == "cuda" if options.size == "auto" else options.size == "full"
+    folder = (
+        options.folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdops/bench"
+    )
+    plan = measure.plan(kind, full, options.rounds, options.switches, folder)
+    told = measure.measure(plan, lambda text: say({"kind": "bench", "message": text}))
+    say({"kind": "measured", **told, "text": table.text(told)})
+    return OK
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the words as every other error is said."""
 
@@ -216,6 +231,16 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("check", help="check torch, CUDA and the GPU with a real kernel")
     one.add_argument("--device", choices=device.WANTED, default="auto", help="cuda: without a GPU it fails")
     one.set_defaults(run=check)
+
+    one = commands.add_parser("bench", help="measure it against the guide's script, with random weights")
+    one.add_argument("--device", choices=device.WANTED, default="auto")
+    one.add_argument(
+        "--size", choices=("auto", "full", "small"), default="auto", help="of the model; auto: full on a GPU"
+    )
+    one.add_argument("--rounds", type=int, default=0, metavar="N", help="5 with the small model, else 2")
+    one.add_argument("--switches", action="store_true", help="try what may make it faster, one by one")
+    one.add_argument("--folder", type=Path, metavar="DIR", help="for the model (2.6 GB) and the pictures")
+    one.set_defaults(run=bench)
     queue_command.add(commands)
     return parser
 

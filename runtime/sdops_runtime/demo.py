@@ -11,12 +11,14 @@ The tensors depend on their names alone, so every build holds the same numbers.
 import errno
 import io
 import json
+import math
 import os
 import shutil
 import tempfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Optional
 
 from sdops_runtime import dialect, stack
 from sdops_runtime.errors import SdopsError
@@ -154,13 +156,33 @@ def _is_there(folder: Path) -> bool:
     return (folder / "model_index.json").is_file()
 
 
-def build(folder: Path) -> None:
-    """Writes the model into ``folder`` (created, or empty)."""
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a model's networks: configurations of UNet and VAE, sizes of the two CLIP networks.
+
+    vocabulary: rows of the text encoder's table; as many as there are tokens if None.
+    """
+
+    unet: dict[str, Any]
+    vae: dict[str, Any]
+    text: dict[str, Any]
+    vision: dict[str, Any]
+    vocabulary: Optional[int] = None
+
+
+DEMO = Shape(_UNET, _VAE, _CLIP_SIZE, _VISION)
+
+#: Fills the folder of a component with weights of its configuration.
+Weights = Callable[[Path, str, dict[str, Any]], None]
+
+
+def build(folder: Path, shape: Shape = DEMO, weights: Optional[Weights] = None) -> None:
+    """Writes a model of a shape into ``folder`` (created, or empty); the demo's if none is given."""
     vocabulary, merges = _tokens()
     text = dict(
-        _CLIP_SIZE,
+        shape.text,
         model_type="clip_text_model",
-        vocab_size=len(vocabulary),
+        vocab_size=shape.vocabulary or len(vocabulary),
         max_position_embeddings=TOKENS,
         bos_token_id=vocabulary[_START],
         eos_token_id=vocabulary[_END],
@@ -169,13 +191,13 @@ def build(folder: Path) -> None:
     checker = {
         "architectures": ["StableDiffusionSafetyChecker"],
         "model_type": "clip",
-        "projection_dim": 32,
+        "projection_dim": shape.vision["projection_dim"],
         "logit_scale_init_value": 2.6592,
         "text_config": text,
-        "vision_config": _VISION,
+        "vision_config": shape.vision,
         # The guide's transformers reads these two names, today's the two above.
         "text_config_dict": text,
-        "vision_config_dict": _VISION,
+        "vision_config_dict": shape.vision,
     }
     version = {"_diffusers_version": stack.load().pin("diffusers")}
     _json(folder / "model_index.json", dict(_INDEX, **version))
@@ -183,14 +205,14 @@ def build(folder: Path) -> None:
     _json(folder / "feature_extractor/preprocessor_config.json", _FEATURES)
     _tokenizer(folder / "tokenizer", vocabulary, merges)
     configs = {
-        "unet": dict(_UNET, **version),
-        "vae": dict(_VAE, **version),
+        "unet": dict(shape.unet, **version),
+        "vae": dict(shape.vae, **version),
         "text_encoder": dict(text, architectures=["CLIPTextModel"]),
         "safety_checker": checker,
     }
     for component, config in configs.items():
         _json(folder / component / "config.json", config)
-        _weights(folder / component, component, config)
+        (weights or _weights)(folder / component, component, config)
 
 
 def _weights(folder: Path, component: str, config: dict[str, Any]) -> None:
@@ -198,7 +220,7 @@ def _weights(folder: Path, component: str, config: dict[str, Any]) -> None:
 
     tensors = {}
     for name, like in dialect.empty_state(component, config).items():
-        tensors[name] = _fill(name, tuple(like.shape), like.dtype)
+        tensors[name] = fill(name, tuple(like.shape), like.dtype)
     name = "diffusion_pytorch_model.bin" if component in ("unet", "vae") else "pytorch_model.bin"
     # By way of memory: of a full disk torch says, whatever it writes to, that it is in the wrong place.
     content = io.BytesIO()
@@ -206,7 +228,7 @@ def _weights(folder: Path, component: str, config: dict[str, Any]) -> None:
     (folder / name).write_bytes(content.getvalue())
 
 
-def _fill(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+def fill(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """A tensor that depends on its name and shape only."""
     import torch
 
@@ -219,13 +241,18 @@ def _fill(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
         return torch.full(shape, 1.0 if name.endswith("weight") else 0.0)
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     drawn = torch.randn(shape, generator=generator, dtype=torch.float32)
-    fan_in = drawn[0].numel() if len(shape) > 1 else 0
+    return drawn * gain(name, shape)
+
+
+def gain(name: str, shape: tuple[int, ...]) -> float:
+    """The standard deviation of a tensor's values."""
+    fan_in = math.prod(shape[1:]) if len(shape) > 1 else 0
     if "embed" in name:
-        return drawn * 0.5
+        return 0.5
     # A little under variance-preserving, and convolutional branches near zero, as trained networks
     # have them: rounding is not magnified on its way through, and hardly a value is clipped.
-    gain = 0.1 if ".conv2." in name else 0.5 if "conv_out" in name else 0.8
-    return drawn * (gain * fan_in**-0.5 if fan_in else 0.02)
+    part = 0.1 if ".conv2." in name else 0.5 if "conv_out" in name else 0.8
+    return float(part * fan_in**-0.5 if fan_in else 0.02)
 
 
 def _tokens() -> tuple[dict[str, int], list[tuple[str, str]]]:

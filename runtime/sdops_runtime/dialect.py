@@ -15,12 +15,13 @@ import logging
 import os
 import re
 import sys
-import warnings
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sdops_runtime.errors import SdopsError
+from sdops_runtime.hush import hush
 
 #: What must be importable for pictures to be made, in the order in which failures explain each other.
 LIBRARIES = ("numpy", "PIL", "torch", "transformers", "diffusers")
@@ -37,17 +38,21 @@ _VAE_NAMES = (
 )
 
 
+_IMPORTING = threading.Lock()
+
+
 def libraries() -> None:
     """Imports the libraries; raises SdopsError("stack-missing") naming the first that fails.
 
-    Takes 3 to 10 s, nearly all of it torch and diffusers.
+    Takes 3 to 10 s, nearly all of it torch and diffusers. A second thread waits for the first: modules that
+    import each other do not bear two.
     """
     # All read once, at import. transformers: stay silent about frameworks it does not find. hub: make
     # no calls of its own. OpenMP: do not spin while waiting; on a busy CPU that costs more than it saves.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with quiet():
+    with _IMPORTING, quiet():
         for name in LIBRARIES:
             try:
                 importlib.import_module(name)
@@ -160,10 +165,11 @@ def computes_half_on_cpu() -> bool:
     return not is_guide_generation()
 
 
-def empty_state(component: str, config: dict[str, Any]) -> dict[str, Any]:
+def empty_state(component: str, config: dict[str, Any], fast: bool = False) -> dict[str, Any]:
     """Names, shapes and types of a component's weights in the older layout, which both read.
 
-    ``config`` is the component's config.json. Values are whatever the library fills in.
+    ``config`` is the component's config.json. Values are whatever the library fills in; with ``fast``
+    there are none, which for a billion of them saves half a minute.
     """
     import diffusers
     import torch
@@ -171,7 +177,7 @@ def empty_state(component: str, config: dict[str, Any]) -> dict[str, Any]:
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
     settings = {name: value for name, value in config.items() if not name.startswith("_")}
-    with quiet():
+    with quiet(), _without_values(fast):
         if component == "unet":
             module = diffusers.UNet2DConditionModel(**settings)
         elif component == "vae":
@@ -192,6 +198,14 @@ def empty_state(component: str, config: dict[str, Any]) -> dict[str, Any]:
     return dict(sorted(state.items()))
 
 
+def _without_values(wanted: bool) -> Any:
+    if not wanted:
+        return contextlib.nullcontext()
+    from accelerate import init_empty_weights
+
+    return init_empty_weights()
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keeps the libraries' log lines, warnings and progress bars off the person's terminal.
@@ -204,8 +218,7 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     _hide_bars()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with hush():
             yield
     finally:
         logging.disable(held)

@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 import stat
-import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from sdops_runtime import colours
 from sdops_runtime.errors import SdopsError
+from sdops_runtime.hush import hush
 from sdops_runtime.protocol import MAX_SIDE, MIN_SIDE, Settings
 
 #: What people keep pictures in. Others stay out: EPS would start Ghostscript on a stranger's program,
@@ -100,8 +100,7 @@ def open_image(path: Path, background: str = "white") -> Opened:
     name = shown(path.name)
     try:
         # What Pillow warns about (odd metadata, large sizes) is either harmless or refused below.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with hush():
             image, notices = _decode(data, name, colour)
     except (Image.DecompressionBombError, MemoryError) as error:
         raise _too_large(name) from error

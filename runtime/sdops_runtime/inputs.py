@@ -1,6 +1,6 @@
 """A job's input images: opened when they are needed, and fitted to the wanted size."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +25,18 @@ class Ready:
 
 
 class Inputs:
-    """A job's input images, opened when first needed; the last ``AHEAD`` stay decoded."""
+    """A job's input images, opened when first needed; the last ``AHEAD`` stay decoded.
 
-    def __init__(self, request: JobRequest, sources: Sequence[Path], emit: Callable[[Event], None]) -> None:
+    May be used by one thread after the other, and ``tell`` by any.
+    """
+
+    def __init__(self, request: JobRequest, sources: Sequence[Path]) -> None:
         self._settings = request.settings
         self._names = request.inputs
         self._prepared = request.prepared
         self._needed = request.needed
         self._sources = sources
-        self._emit = emit
+        self._untold: deque[Event] = deque()
         self._noticed: set[int] = set()
         self._ready: OrderedDict[int, Union[Ready, SdopsError]] = OrderedDict()
 
@@ -53,6 +56,11 @@ class Inputs:
             raise bad[0]
         return [one for one in found if isinstance(one, Ready)]
 
+    def tell(self, emit: Callable[[Event], None]) -> None:
+        """Emits what there was to notice since it was asked last."""
+        while self._untold:
+            emit(self._untold.popleft())
+
     def _open(self, number: int) -> Union[Ready, SdopsError]:
         if self._prepared is not None:
             return self._take(number, self._prepared[number])
@@ -65,11 +73,11 @@ class Inputs:
         if number not in self._noticed:
             self._noticed.add(number)
             for notice in opened.notices:
-                self._emit(Event("notice", {"code": "input", "message": notice}))
+                self._untold.append(Event("notice", {"code": "input", "message": notice}))
             width, height = fitted.size
             if min(width, height) > 512:
                 message = f"{width}x{height} is more than the model's 512 both ways: parts may repeat."
-                self._emit(Event("notice", {"code": "large", "message": message}))
+                self._untold.append(Event("notice", {"code": "large", "message": message}))
         return Ready(fitted, opened.sha256, opened.size)
 
     def _take(self, number: int, prepared: Prepared) -> Union[Ready, SdopsError]:

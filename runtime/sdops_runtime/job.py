@@ -7,20 +7,26 @@ behind. One bad input fails its pictures and not the job.
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Protocol
 
-from sdops_runtime import demo, device, dialect, memory, png, stack
+from sdops_runtime import demo, device, dialect, memory, readahead, stack
+from sdops_runtime.chunks import Ahead, Chunk, Slots, cut
 from sdops_runtime.errors import SdopsError
-from sdops_runtime.inputs import Inputs, Ready
-from sdops_runtime.outputs import check_outputs, output_name
-from sdops_runtime.protocol import Event, Item, JobRequest, Settings
-from sdops_runtime.record import Record
+from sdops_runtime.inputs import Inputs
+from sdops_runtime.maker import Maker, Part, item_failed, make
+from sdops_runtime.outbox import Emit, Outbox
+from sdops_runtime.outputs import check_outputs
+from sdops_runtime.protocol import Event, JobRequest, Settings
 
-Emit = Callable[[Event], None]
 Load = Callable[[Settings, "Place", Emit], tuple[Any, Mapping[str, Any]]]
+
+#: Pictures at once on a CPU, for a model so small that calling its layers costs as much as computing them
+#: (measured by make bench-cpu). No more than a quarter of the job, so that the first ones come soon.
+CPU_BATCH = 4
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,6 +38,32 @@ class Place:
     out: Path
     wanted: str = "auto"
     overwrite: bool = False
+
+
+class Company(Protocol):
+    """Other jobs that wait for the same model and settings."""
+
+    def crowd(self, size: tuple[int, int]) -> int:
+        """How many pictures of a size they want."""
+
+    def beside(
+        self, chunk: Chunk, engine: Any, about: Mapping[str, Any], slots: Slots, total: int
+    ) -> AbstractContextManager[Sequence[Part]]:
+        """Pictures of theirs for the slots that a chunk leaves free; told and saved when the block ends."""
+
+
+class Alone:
+    """No other job."""
+
+    def crowd(self, size: tuple[int, int]) -> int:
+        """None."""
+        return 0
+
+    def beside(
+        self, chunk: Chunk, engine: Any, about: Mapping[str, Any], slots: Slots, total: int
+    ) -> AbstractContextManager[Sequence[Part]]:
+        """None."""
+        return nullcontext(())
 
 
 class PausedError(Exception):
@@ -47,6 +79,7 @@ def run(
     earlier: Sequence[Event] = (),
     loader: Optional[Load] = None,
     paused: Callable[[], bool] = lambda: False,
+    company: Optional[Company] = None,
 ) -> Event:
     """Makes the job's pictures; emits events, exactly one terminal one, and returns that.
 
@@ -57,13 +90,14 @@ def run(
     earlier: the events of a run of this job that was stopped; what they tell
     of pictures is not made again. loader: instead of ``load``. paused: asked
     between pictures; when it says so, PausedError is raised and no last event
-    emitted. Raises nothing else but what ``emit`` raises for the last event.
+    emitted. company: other jobs whose pictures may be made along with the last
+    of this one. Raises nothing else but what ``emit`` raises for the last event.
     """
-    tally = _Tally(request, emit)
+    tally = Tally(request, emit)
     for event in earlier:
         tally.count(event)
     try:
-        _run(request, sources, place, tally, loader or load, paused)
+        _run(request, sources, place, tally, loader or load, paused, company or Alone())
         last = Event("done", tally.summary())
     except PausedError:
         raise
@@ -79,7 +113,7 @@ def run(
     return last
 
 
-def _failed(error: SdopsError, tally: "_Tally") -> Event:
+def _failed(error: SdopsError, tally: "Tally") -> Event:
     _LOG.debug("the job failed", exc_info=True)
     told = {"code": error.code, "message": error.message, "hint": error.hint}
     return Event("failed", dict(tally.summary(), **told))
@@ -89,13 +123,13 @@ def _run(
     request: JobRequest,
     sources: Sequence[Path],
     place: Place,
-    tally: "_Tally",
+    tally: "Tally",
     loader: Load,
     paused: Callable[[], bool],
+    company: Company,
 ) -> None:
-    emit = tally.emit
     request.check()
-    inputs = Inputs(request, sources, emit)
+    inputs = Inputs(request, sources)
     try:
         inputs.open_first()
     except SdopsError:
@@ -105,36 +139,72 @@ def _run(
         for item in request.items():
             failure = inputs.open(item.input) if item.index in tally.left else None
             if isinstance(failure, SdopsError):
-                emit(_item_failed(item, failure))
+                tally.emit(item_failed(item, failure))
         return
+    inputs.tell(tally.emit)
     check_outputs(request, place.out, place.overwrite)
-    emit(Event("loading", {"model": request.settings.model}))
-    engine, about = loader(request.settings, place, emit)
-    plan = _plan(request, inputs, engine)
-    batch = plan.rung.batch
-    emit(Event("loaded", dict(about, batch=batch, seconds=round(engine.seconds, 2))))
+    tally.emit(Event("loading", {"model": request.settings.model}))
+    engine, about = loader(request.settings, place, tally.emit)
+    plan = _plan(request, inputs, engine, company)
+    slots = Slots(plan.rung.batch, request.first % plan.rung.batch)
+    announce(request, engine, about, slots, tally.emit, engine.seconds, plan.notices)
+    outbox = Outbox(tally.emit)
+    ahead = Ahead(cut(request.items(), inputs, slots, tally.left))
+    maker = Maker(request, place, about, slots, outbox)
+    try:
+        while True:
+            chunk = ahead.take()
+            inputs.tell(outbox.tell)
+            stopped = chunk is not None and paused()
+            if chunk is None or stopped:
+                break
+            if chunk.failure is not None:
+                maker.fail(chunk, chunk.failure)
+                continue
+            with company.beside(chunk, engine, about, slots, request.total) as others:
+                make(engine, [(maker, chunk), *others], slots.batch, ahead.start)
+        outbox.flush(wait=True)
+        if stopped:
+            raise PausedError
+    except BaseException:
+        outbox.settle()
+        raise
+    finally:
+        ahead.close()
+        outbox.close()
+
+
+def announce(
+    request: JobRequest,
+    engine: Any,
+    about: Mapping[str, Any],
+    slots: Slots,
+    emit: Emit,
+    seconds: float,
+    lowered: Sequence[str] = (),
+) -> None:
+    """Tells what a job runs with and what is to be known of it, before its first picture.
+
+    seconds: how long it waited for the model. lowered: what fits into memory only so, in sentences.
+    """
+    emit(Event("loaded", dict(about, batch=slots.batch, first=slots.first, seconds=round(seconds, 2))))
     _notice(request, engine, emit)
-    for message in plan.notices:
+    for message in lowered:
         emit(Event("notice", {"code": "memory", "message": message}))
     steps, strength = request.settings.steps, request.settings.strength
     passes = steps + 1 - dialect.first_timestep(steps, strength)
     emit(Event("planned", {"total": request.wanted, "passes": passes}))
-    maker = _Maker(request, place, engine, about, batch, emit)
-    for chunk in _chunks(request.items(), inputs, batch, tally.left):
-        if paused():
-            raise PausedError
-        maker.make(chunk)
 
 
 def summary(request: JobRequest, events: Sequence[Event]) -> dict[str, Any]:
     """The fields of a job's last event, from the others."""
-    tally = _Tally(request, lambda event: None)
+    tally = Tally(request, lambda event: None)
     for event in events:
         tally.count(event)
     return tally.summary()
 
 
-class _Tally:
+class Tally:
     """Counts what a job has done from its own events."""
 
     def __init__(self, request: JobRequest, emit: Emit) -> None:
@@ -173,6 +243,7 @@ def load(settings: Settings, place: Place, emit: Emit) -> tuple[Any, Mapping[str
     Emits ``download`` while the model comes from the hub.
     """
     # Imported here: the libraries behind them take seconds, and say best themselves if they are missing.
+    readahead.begin(settings.model, settings.wanted_revision)
     dialect.libraries()
     from sdops_runtime import hub, pipeline
 
@@ -204,153 +275,7 @@ def load(settings: Settings, place: Place, emit: Emit) -> tuple[Any, Mapping[str
     }
 
 
-class _Maker:
-    """Makes chunk after chunk of a job and saves what comes out."""
-
-    def __init__(
-        self,
-        request: JobRequest,
-        place: Place,
-        engine: Any,
-        about: Mapping[str, Any],
-        batch: int,
-        emit: Emit,
-    ) -> None:
-        from sdops_runtime import pipeline
-
-        self._request = request
-        self._place = place
-        self._engine = engine
-        self._about = about
-        self._batch = batch
-        self._emit = emit
-        self._draw = pipeline.Draw
-        #: Of the pictures that were made.
-        self._sizes: set[tuple[int, int]] = set()
-        settings = request.settings
-        self._recipe = pipeline.Recipe(
-            settings.strength, settings.steps, settings.guidance, settings.negative_prompt or ""
-        )
-
-    def make(self, chunk: "Chunk") -> None:
-        """Makes and saves the chunk's pictures, or reports why its input gives none."""
-        if chunk.failure is not None:
-            for item in chunk.items:
-                self._fail(item, chunk.failure)
-            return
-        began = time.monotonic()
-        indices = [item.index for item in chunk.items]
-        draws = [
-            self._draw(
-                ready.image,
-                ready.sha256,
-                self._request.prompts[item.prompt],
-                item.seed,
-                item.index % self._batch,
-            )
-            for item, ready in zip(chunk.items, chunk.inputs)
-        ]
-
-        def step(done: int, of: int) -> None:
-            self._emit(Event("step", {"indices": indices, "step": done, "steps": of}))
-
-        def notice(message: str) -> None:
-            self._emit(Event("notice", {"code": "memory", "message": message}))
-
-        try:
-            pictures = self._engine.make(draws, self._recipe, self._batch, step, on_notice=notice)
-        except SdopsError as error:
-            # A size that does not fit fails its pictures, and not the others' job.
-            if error.code != "out-of-memory" or not self._sizes - {draws[0].image.size}:
-                raise
-            for item in chunk.items:
-                self._fail(item, error)
-            return
-        self._sizes.add(draws[0].image.size)
-        for item, ready, picture in zip(chunk.items, chunk.inputs, pictures):
-            if picture.failure is not None:
-                self._fail(item, picture.failure)
-            else:
-                self._save(item, ready, picture, (time.monotonic() - began) / len(pictures))
-
-    def _fail(self, item: Item, error: SdopsError) -> None:
-        self._emit(_item_failed(item, error))
-
-    def _save(self, item: Item, ready: Ready, picture: Any, seconds: float) -> None:
-        name = output_name(self._request.inputs[item.input], item.seed)
-        record = Record(
-            **{
-                key: self._about[key] for key in ("model", "revision", "stack", "versions", "device", "dtype")
-            },
-            batch=picture.rung.batch,
-            rung=str(picture.rung) or None,
-            prompt=self._request.prompts[item.prompt],
-            seed=item.seed,
-            index=item.index,
-            width=picture.image.width,
-            height=picture.image.height,
-            input_sha256=ready.sha256,
-            input_size=ready.original,
-            flagged=picture.flagged,
-            retried_float32=picture.retried,
-            **{
-                key: getattr(self._request.settings, key)
-                for key in ("negative_prompt", "strength", "guidance", "steps", "background")
-            },
-        )
-        digest = png.save_png(picture.image, self._place.out / name, record, self._place.overwrite)
-        data = {
-            "index": item.index,
-            "name": name,
-            "sha256": digest,
-            "seed": item.seed,
-            "input": item.input,
-            "prompt": item.prompt,
-            "input_sha256": ready.sha256,
-            "width": picture.image.width,
-            "height": picture.image.height,
-            "seconds": round(seconds, 2),
-            "flagged": picture.flagged,
-            "retried": picture.retried,
-        }
-        self._emit(Event("image", data))
-
-
-def _item_failed(item: Item, error: SdopsError) -> Event:
-    where = {"index": item.index, "seed": item.seed, "input": item.input, "prompt": item.prompt}
-    return Event("item_failed", {**where, "code": error.code, "message": error.message, "hint": error.hint})
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Items that are made together: of one size, or one failed input's."""
-
-    items: tuple[Item, ...]
-    inputs: tuple[Ready, ...] = ()
-    failure: Optional[SdopsError] = None
-
-
-def _chunks(items: Sequence[Item], inputs: Inputs, batch: int, left: set[int]) -> Iterator[Chunk]:
-    """Cuts a job into chunks: pictures of one size from the same window of ``batch`` numbers.
-
-    So a picture's slot in its batch follows from its number in the job, and
-    its bytes do not change when others fail, were made before or elsewhere.
-    """
-    for start in range(0, len(items), batch):
-        by_size: dict[Any, list[tuple[Item, Ready]]] = {}
-        for item in items[start : start + batch]:
-            if item.index not in left:
-                continue
-            ready = inputs.open(item.input)
-            if isinstance(ready, SdopsError):
-                yield Chunk((item,), failure=ready)
-            else:
-                by_size.setdefault(ready.image.size, []).append((item, ready))
-        for pairs in by_size.values():
-            yield Chunk(tuple(item for item, _ in pairs), tuple(ready for _, ready in pairs))
-
-
-def _plan(request: JobRequest, inputs: Inputs, engine: Any) -> memory.Plan:
+def _plan(request: JobRequest, inputs: Inputs, engine: Any, company: Company) -> memory.Plan:
     """How the job's pictures are made, for the largest of the first inputs.
 
     Raises SdopsError("out-of-memory") where that does not fit.
@@ -359,7 +284,13 @@ def _plan(request: JobRequest, inputs: Inputs, engine: Any) -> memory.Plan:
     sizes = [one.image.size for one in inputs.open_first()]
     asked = settings.width, settings.height or settings.width
     size = max(sizes, key=lambda size: size[0] * size[1], default=asked)
-    plan: memory.Plan = engine.plan(size, request.total, settings.guidance, request.batch)
+    batch, total = request.batch, request.total
+    if batch is None:
+        crowd = company.crowd(size)
+        total += crowd
+        if engine.device.kind == "cpu" and engine.small:
+            batch = max(1, min(CPU_BATCH, total if crowd else total // CPU_BATCH))
+    plan: memory.Plan = engine.plan(size, total, settings.guidance, batch)
     return plan
 
 

@@ -26,7 +26,7 @@ SPARE = 256 * MIB
 #: Bytes of CUDA's own context, with the libraries' code: 300 to 500 MiB are reported for torch.
 CONTEXT = 500 * MIB
 #: No more at once than this. An A100 makes 22, 46 and 48 UNet passes a second at 1, 4 and 16 pictures
-#: (docs/source/en/optimization/torch2.0.md of diffusers): more adds nothing but waiting for the first.
+#: (diffusers' own page on speed with PyTorch 2): more adds nothing but waiting for the first.
 LARGEST_BATCH = 8
 #: A rung that saves less than this part is left out.
 WORTH = 0.05

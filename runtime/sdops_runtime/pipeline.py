@@ -23,7 +23,7 @@ from typing import Any, Callable, Optional
 from PIL import Image
 
 from sdops_runtime import device as devices
-from sdops_runtime import dialect, memory, plms, tiles
+from sdops_runtime import dialect, memory, plms, tiles, tuning
 from sdops_runtime.device import Device
 from sdops_runtime.errors import SdopsError
 
@@ -129,12 +129,18 @@ class Engine:
         self._ceilings: dict[tuple[int, int], memory.Rung] = {}
         self._stage = memory.REST
         self._sliced = False
+        self._schedules: OrderedDict[Any, Any] = OrderedDict()
         self._check_model()
 
     @property
     def dtype(self) -> str:
         """The number format's name: float16, bfloat16 or float32."""
         return str(self._dtype).replace("torch.", "")
+
+    @property
+    def small(self) -> bool:
+        """Whether the UNet is a toy, as the demo's is, and not one of hundreds of millions of values."""
+        return bool(sum(values.numel() for values in self._pipeline.unet.parameters()) < 10_000_000)
 
     @property
     def filters(self) -> bool:
@@ -271,8 +277,9 @@ class Engine:
             dialect.slice_attention(self._pipeline.unet, rung.sliced)
             self._sliced = rung.sliced
         sampler = plms.Plms()
-        for number, step in enumerate(schedule.steps, 1):
-            timestep = torch.tensor(step.timestep, device=sample.device)
+        # All at once: each copy to a GPU that is not pinned makes Python wait until the GPU has caught up.
+        timesteps = torch.tensor([step.timestep for step in schedule.steps], device=sample.device)
+        for number, (step, timestep) in enumerate(zip(schedule.steps, timesteps), 1):
             if rung.batch == batch:
                 output = self._predict(sample, timestep, parts[0], recipe.guidance)
             else:
@@ -300,13 +307,18 @@ class Engine:
 
     def _schedule(self, recipe: Recipe) -> plms.Schedule:
         scheduler = self._pipeline.scheduler
-        return plms.schedule(
-            tuple(scheduler.alphas_cumprod),
-            scheduler.final_alpha_cumprod,
-            int(scheduler.config.get("steps_offset", 1)),
-            recipe.steps,
-            dialect.first_timestep(recipe.steps, recipe.strength),
-        )
+
+        def work_out() -> plms.Schedule:
+            return plms.schedule(
+                tuple(scheduler.alphas_cumprod),
+                scheduler.final_alpha_cumprod,
+                int(scheduler.config.get("steps_offset", 1)),
+                recipe.steps,
+                dialect.first_timestep(recipe.steps, recipe.strength),
+            )
+
+        kept: plms.Schedule = self._kept(self._schedules, (recipe.steps, recipe.strength), work_out)
+        return kept
 
     def _start(self, draw: Draw, schedule: plms.Schedule, tiled: bool) -> Any:
         """The noisy latents that a picture starts from, shape (1, 4, height/8, width/8)."""
@@ -471,6 +483,7 @@ def load(folder: Path, device: Device, dtype: Any) -> Engine:
     try:
         with dialect.quiet():
             pipeline = pipeline.to(device.kind)
+            tuning.turn_on(pipeline, device.kind, tuning.ON[device.kind])
     except RuntimeError as error:
         if not devices.is_out_of_memory(error):
             raise

@@ -136,9 +136,10 @@ class JobRequest:
     inputs: the inputs' names as the person gave them (base names, for output
     names and messages). prompts: one or more texts; each is used with each
     input. batch: physical batch size, chosen once by the host and recorded,
-    None until then. prepared: one for each input where they are not the files
-    themselves. skip: numbers of pictures that are not to be made; the others
-    come out as if they were.
+    None until then. first: place of picture 0 in its batch, chosen with it.
+    prepared: one for each input where they are not the files themselves. skip:
+    numbers of pictures that are not to be made; the others come out as if they
+    were.
     """
 
     inputs: tuple[str, ...]
@@ -147,6 +148,7 @@ class JobRequest:
     batch: Optional[int] = None
     prepared: Optional[tuple[Prepared, ...]] = None
     skip: tuple[int, ...] = ()
+    first: int = 0
     protocol: int = PROTOCOL
 
     def check(self) -> None:
@@ -167,6 +169,7 @@ class JobRequest:
         self.settings.check()
         if self.batch is not None:
             _check_whole("batch", self.batch, 1, 1024)
+        _check_whole("first", self.first, 0, (self.batch or 1) - 1)
         last = self.settings.seed + self.total - 1
         if last > MAX_SEED:
             raise _invalid(
@@ -233,6 +236,7 @@ class JobRequest:
                 batch=data.get("batch"),
                 prepared=_prepared(data.get("prepared")),
                 skip=tuple(data.get("skip", ())),
+                first=data.get("first", 0),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise SdopsError("request-invalid", f"The job request is incomplete: {error}.") from error
@@ -243,8 +247,9 @@ class Event:
     """Something that happened in a job. Readers ignore kinds and fields they do not know.
 
     kinds and their fields:
-    loading(model) · download(bytes, total) · loaded(model, revision, stack, device, dtype, batch, seconds) ·
-    notice(code, message) · planned(total, passes) · step(indices, step, steps) ·
+    loading(model) · download(bytes, total) ·
+    loaded(model, revision, stack, device, dtype, batch, first, seconds) · notice(code, message) ·
+    planned(total, passes) · step(indices, step, steps) ·
     image(index, name, sha256, seed, input, prompt, input_sha256, width, height, seconds, flagged, retried) ·
     item_failed(index, seed, input, prompt, code, message, hint) · and exactly one last of
     done, failed(code, message, hint), cancelled, each with images, failed, flagged (counts),

@@ -279,12 +279,14 @@ class Queue:
         except SdopsError:
             return False
 
-    def claim(self) -> Optional[Job]:
-        """The oldest job that waits, which runs from now on; None if none waits."""
+    def claim(self, name: str = "") -> Optional[Job]:
+        """The oldest job that waits, or one by name, which runs from now on; None if none waits."""
         with _usable(self.root), self._open() as base:
             base.execute("BEGIN IMMEDIATE")
             row = base.execute(
-                "SELECT id, 'running', cancel FROM jobs WHERE state = 'queued' ORDER BY number LIMIT 1"
+                "SELECT id, 'running', cancel FROM jobs WHERE state = 'queued' AND ? IN ('', id) "
+                "ORDER BY number LIMIT 1",
+                (name,),
             ).fetchone()
             if row is not None:
                 base.execute("UPDATE jobs SET state = 'running' WHERE id = ?", (row[0],))

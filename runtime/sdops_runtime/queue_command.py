@@ -58,7 +58,12 @@ def serve(options: argparse.Namespace) -> int:
 
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, stop)
-    one.serve(lambda: command.say({"kind": "serving", "queue": str(default_root())}))
+
+    def ready() -> None:
+        seconds = round(worker.age(), 2)
+        command.say({"kind": "serving", "queue": str(default_root()), "seconds": seconds})
+
+    one.serve(ready)
     return command.OK
 
 

@@ -25,11 +25,11 @@ class Record:
     model: hub id, or a local folder's base name (a path is cut down to it).
     revision: the resolved commit, None for a folder. versions: of torch,
     diffusers, transformers, Pillow and numpy. batch: pictures computed
-    together. input_sha256: hex, of the input file's bytes; input_size: its
-    width and height, upright. flagged: the safety checker blackened the
-    picture. retried_float32: made again in float32 after values overflowed.
-    rung: what else was lowered to fit into memory (sliced, halved, tiled; see
-    ``memory.Rung``), None for nothing.
+    together; slot: the place among them, from 0. input_sha256: hex, of the
+    input file's bytes; input_size: its width and height, upright. flagged: the
+    safety checker blackened the picture. retried_float32: made again in
+    float32 after values overflowed. rung: what else was lowered to fit into
+    memory (sliced, halved, tiled; see ``memory.Rung``), None for nothing.
     """
 
     model: str
@@ -54,6 +54,7 @@ class Record:
     retried_float32: bool
     negative_prompt: Optional[str] = None
     model_hash: Optional[str] = None
+    slot: Optional[int] = None
     rung: Optional[str] = None
     sdops: str = __version__
     schema: int = SCHEMA

@@ -17,6 +17,8 @@ NAME = "gpu.json"
 #: Seconds for nvidia-smi, which takes long where the driver lets go of the GPU.
 PATIENCE = 3.0
 
+#: Changes when the machine starts: only then may it have come to another GPU.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _ASK = ["nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
 
 
@@ -25,6 +27,7 @@ def write(root: Path, engine: Any) -> None:
     from sdops_runtime import device
 
     found = {
+        "boot": _boot(),
         "name": engine.device.name,
         "total": device.total_bytes(engine.device),
         "room": device.room_bytes(engine.device),
@@ -44,9 +47,18 @@ def read(root: Path) -> Optional[Mapping[str, Any]]:
     """
     try:
         found = json.loads((root / NAME).read_text(encoding="utf-8"))
-        return {key: found[key] for key in ("name", "total", "room")}
+        if found["boot"] == _boot():
+            return {key: found[key] for key in ("name", "total", "room")}
     except (OSError, ValueError, KeyError, TypeError):
-        return _ask()
+        pass
+    return _ask()
+
+
+def _boot() -> str:
+    try:
+        return _BOOT.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def _ask() -> Optional[Mapping[str, Any]]:

@@ -4,6 +4,7 @@ Whatever ends it, a job goes on with the first picture that is missing when a wo
 Told to stop it finishes the picture in hand. Knows no command line.
 """
 
+import contextlib
 import dataclasses
 import gc
 import logging
@@ -13,11 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Callable, Optional
 
-from sdops_runtime import job, room
+from sdops_runtime import dialect, job, room
+from sdops_runtime.company import Company
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.jobfolder import Job, Journal
+from sdops_runtime.outbox import Emit
 from sdops_runtime.protocol import Event, Settings
 from sdops_runtime.queue import Queue
 
@@ -48,7 +52,7 @@ class Warm:
         """Whether a model is loaded."""
         return self._loaded is not None
 
-    def load(self, settings: Settings, place: job.Place, emit: job.Emit) -> tuple[Any, Mapping[str, Any]]:
+    def load(self, settings: Settings, place: job.Place, emit: Emit) -> tuple[Any, Mapping[str, Any]]:
         """What ``job.load`` gives; at once where the last job wanted the same."""
         key = (settings.model, settings.wanted_revision, settings.dtype, place.wanted)
         if key == self._key:
@@ -98,6 +102,8 @@ class Worker:
 
     def _work(self, ready: Callable[[], None]) -> None:
         with self._queue.serving(), self._queue.listening() as wait:
+            # Nobody waits for it: whoever needs the libraries first, waits for the rest.
+            threading.Thread(target=_import, name="sdops-import").start()
             ready()
             notify("READY=1")
             last = time.monotonic()
@@ -170,7 +176,8 @@ class Worker:
             return "failed"
         for event in earlier:
             if event.kind == "loaded":  # the size of the batch decides on bytes: it is chosen once
-                request = dataclasses.replace(request, batch=event.data["batch"])
+                place_in = {"batch": event.data["batch"], "first": event.data.get("first", 0)}
+                request = dataclasses.replace(request, **place_in)
         place = job.Place(claimed.out, self._wanted, overwrite=True)
         try:
             return job.run(
@@ -181,11 +188,25 @@ class Worker:
                 earlier=earlier,
                 loader=self._warm.load,
                 paused=self._stop.is_set,
+                company=Company(self._queue, claimed, request),
             ).kind
         except UnwrittenError as error:
             raise OSError(str(error)) from error
         except job.PausedError:
             return "queued"
+
+
+def _import() -> None:
+    """Imports the libraries ahead of the first job, which says it if that fails."""
+    with contextlib.suppress(SdopsError):
+        dialect.libraries()
+
+
+def age() -> float:
+    """Seconds since this process began; see proc(5), starttime."""
+    fields = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    begun = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - begun
 
 
 _NOTHING: Mapping[str, Any] = {"images": 0, "failed": 0, "flagged": 0, "missing": [], "seconds": 0.0}

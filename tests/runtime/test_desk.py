@@ -132,6 +132,7 @@ def test_it_says_what_it_is_first(client):
         "digest": None,
         "serving": False,
         "waiting": 0,
+        "memory": hello["memory"],
     }
 
 

@@ -161,7 +161,8 @@ def test_the_table_lies_close_above_what_is_counted(libraries, architecture, siz
         for tiled in {False, tiles.needed(*size)}:
             counted = measuring.coded(engine, size, tiled)
             # The table's tile is 512 pixels both ways; these have smaller ones.
-            assert 0.93 <= memory.vae_bytes(engine.network, *size, tiled) / counted <= 1.35
+            most = 1.75 if tiled else 1.35
+            assert 0.93 <= memory.vae_bytes(engine.network, *size, tiled) / counted <= most
 
 
 def test_the_count_is_torchs_own(engine, tmp_path):
@@ -200,7 +201,7 @@ def test_the_demos_table_holds_for_real_pictures(engine, monkeypatch):
     seen = set()
     for free in (int(1.02 * most), (most + least) // 2):
         monkeypatch.setattr(device, "free_bytes", lambda chosen, free=free: free)
-        rung = engine.plan(size, 4, RECIPE.guidance).rung
+        rung = engine.plan(size, 1, RECIPE.guidance).rung
         engine._inputs.clear()
         with allocator.Memory(free) as held:
             pictures = make(engine, draws(size, 1), rung.batch, recipe=Recipe(0.5, 2, 7.5))

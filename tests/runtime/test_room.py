@@ -53,6 +53,17 @@ def test_a_queue_that_cannot_be_written_does_not_matter(tmp_path, monkeypatch):
     room.write(tmp_path / "none", Loaded())
 
 
+def test_what_was_found_before_the_machine_started_anew_counts_no_more(tmp_path, monkeypatch, smi):
+    smi("echo 'NVIDIA A100, 40960, 40000'")
+    monkeypatch.setattr(device, "total_bytes", lambda chosen: 1)
+    monkeypatch.setattr(device, "room_bytes", lambda chosen: 1)
+    room.write(tmp_path, Loaded())
+    boot = tmp_path / "boot_id"
+    boot.write_text("another\n")
+    monkeypatch.setattr(room, "_BOOT", boot)
+    assert room.read(tmp_path)["total"] == 40960 * memory.MIB
+
+
 @pytest.mark.parametrize("damage", ["", "[]", "{}", "null"], ids=repr)
 def test_without_the_workers_word_nvidia_smi_is_asked(tmp_path, smi, damage):
     smi("echo 'NVIDIA A100, PCIe, 10240, 10000'")

@@ -1,5 +1,6 @@
 """The worker: a model that stays warm, and jobs that go on where they were, to the same bytes. Python 3.9."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 from sdops_runtime import job, queue, worker
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.jobfolder import Journal
+from sdops_runtime.pipeline import Engine
 from sdops_runtime.protocol import Event, JobRequest, Settings
 
 RUNTIME = Path(__file__).parents[2] / "runtime"
@@ -258,3 +260,83 @@ def test_the_commands_speak_json_and_stop_by_signal(photo, tmp_path, libraries, 
     assert call(tmp_path, "cancel", name)[1][0]["state"] == "done"
     code, (said,) = call(tmp_path, "cancel", "nobody")
     assert (code, said["code"]) == (2, "job-unknown")
+
+
+def test_waiting_jobs_of_equal_settings_share_batches_and_keep_their_own_files(
+    place, photo, quick, monkeypatch
+):
+    runs, make = [], Engine.make
+    monkeypatch.setattr(
+        Engine,
+        "make",
+        lambda self, draws, *rest, **named: runs.append(len(draws)) or make(self, draws, *rest, **named),
+    )
+    jobs = [place.submit(request(2, seed=100 * number), [photo]) for number in range(8)]
+    other = place.submit(request(2, strength=0.9), [photo])
+    with Serving(place):
+        wait(lambda: state(place, other) == "done")
+    assert [state(place, one) for one in jobs] == ["done"] * 8
+    assert [pictures(one) for one in jobs] == [told(one) for one in jobs]
+    assert [len(pictures(one)) for one in jobs] == [2] * 8
+    assert runs == [4, 4, 4, 4, 1, 1]
+    chosen = [next(event.data for event in one.events() if event.kind == "loaded") for one in jobs]
+    assert [(data["batch"], data["first"]) for data in chosen] == [(4, 0), (4, 2)] * 4
+    assert kinds(jobs[1]) == ["loading", "loaded", "planned", "image", "image", "done"]
+    # Each alone, with the same batch size and slots: the same bytes.
+    for one, data in zip(jobs, chosen):
+        alone = dataclasses.replace(one.request(), batch=data["batch"], first=data["first"])
+        out = place.root / "alone" / one.id
+        job.run(alone, [photo], job.Place(out, "cpu"), lambda event: None)
+        made = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir()}
+        assert made == pictures(one)
+
+
+def test_a_guest_that_is_cancelled_or_cannot_be_written_does_not_disturb_its_host(
+    place, photo, quick, monkeypatch
+):
+    whole = place.submit(dataclasses.replace(request(2), batch=4), [photo])
+    with Serving(place):
+        wait(lambda: state(place, whole) == "done")
+    host = place.submit(dataclasses.replace(request(2), batch=4), [photo])
+    full, cancelled = place.submit(request(), [photo]), place.submit(request(), [photo])
+    append, left = Journal.append, [1]
+
+    def sometimes(self, event):
+        if str(full.folder) in self._file.name and event.kind == "image" and left[0]:
+            left[0] -= 1
+            raise OSError(28, "No space left on device")
+        if str(cancelled.folder) in self._file.name and event.kind == "step":
+            place.cancel(cancelled.id)
+        append(self, event)
+
+    monkeypatch.setattr(Journal, "append", sometimes)
+    with Serving(place):
+        wait(lambda: {state(place, one) for one in (full, cancelled)} == {"done", "cancelled"})
+    assert left == [0]
+    assert state(place, host) == "done"
+    assert pictures(host) == pictures(whole) == told(host)
+    assert kinds(cancelled)[-1] == "cancelled"
+    assert pictures(full) == told(full)
+    assert [kind for kind in kinds(full) if kind in ("image", "done")] == ["image", "done"]
+
+
+def test_a_guest_is_what_it_was_after_its_host_was_killed(place, photo, tmp_path, quick):
+    def both():
+        return [
+            place.submit(dataclasses.replace(request(2, steps=20), batch=4), [photo]),
+            place.submit(request(3, steps=20, seed=50), [photo]),
+        ]
+
+    first = both()
+    with Serving(place):
+        wait(lambda: state(place, first[1]) == "done")
+    second = both()
+    argv, environment = command(tmp_path, "serve", "--device", "cpu")
+    process = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE)
+    wait(lambda: "loaded" in kinds(second[1]))
+    process.kill()
+    process.wait(30)
+    process.stdout.close()
+    with Serving(place):
+        wait(lambda: state(place, second[1]) == "done")
+    assert [pictures(one) for one in second] == [pictures(one) for one in first]

@@ -43,12 +43,13 @@ def prepare(asked: Asked, folder: Path, notice: Callable[[Event], None]) -> Parc
     from sdops_runtime.inputs import Inputs
 
     request = asked.request
-    inputs = Inputs(request, asked.sources, notice)
+    inputs = Inputs(request, asked.sources)
     packed: dict[int, Future[Prepared]] = {}
     failed: dict[int, Prepared] = {}
     with ThreadPoolExecutor(2) as pool:
         for number in request.needed:
             ready = inputs.open(number)
+            inputs.tell(notice)
             if isinstance(ready, SdopsError):
                 failed[number] = Prepared(failure=(ready.code, ready.message, ready.hint))
                 if len(failed) == len(request.needed) and not request.skip:

@@ -161,8 +161,9 @@ def _asked(picture: Path, record: "Record", found: Path, model: str | None) -> A
         seed=record.seed - index,
         background=record.background,
     )
+    first = 0 if record.slot is None else (record.slot - index) % max(record.batch, 1)
     request = JobRequest(
-        (found.name,), (record.prompt,), settings, batch=record.batch, skip=tuple(range(index))
+        (found.name,), (record.prompt,), settings, record.batch, skip=tuple(range(index)), first=first
     )
     try:
         request.check()

@@ -1,0 +1,94 @@
+"""This runtime, as a process that is told when to make how many pictures: whole jobs, from file to file."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+from sdops_runtime import device as devices
+from sdops_runtime import job, pipeline, tuning
+from sdops_runtime.bench import child
+from sdops_runtime.protocol import Event, JobRequest, Settings
+
+model, source, device, steps, switches = child.arguments()
+
+
+class Runtime:
+    """A model that stays loaded, as the worker keeps it."""
+
+    def __init__(self) -> None:
+        self._loaded: Any = None
+
+    def make(self, images: int, out: str, batch: Optional[int] = None) -> Mapping[str, Any]:
+        """A job; loads the model if that has not been done."""
+        from PIL import Image
+
+        with Image.open(source) as image:
+            width = image.width
+        settings = Settings(str(model), width=width, steps=steps, images=images)
+        request = JobRequest((source.name,), (child.PROMPT,), settings, batch)
+        began = time.perf_counter()
+        told: dict[str, Any] = {"first_s": None}
+
+        def emit(event: Event) -> None:
+            told[event.kind] = event.data
+            if event.kind == "image" and told["first_s"] is None:
+                told["first_s"] = time.perf_counter() - began
+
+        place = job.Place(Path(out), device, overwrite=True)
+        last = job.run(request, [source], place, emit, loader=self._load)
+        if last.kind != "done":
+            return {"error": last.data.get("message", last.kind)}
+        return {
+            "seconds": time.perf_counter() - began,
+            "first_s": told["first_s"],
+            "age_s": child.age(),
+            "batch": told["loaded"]["batch"],
+            **child.memory(device),
+        }
+
+    def _load(self, *words: Any) -> Any:
+        if self._loaded is None:
+            self._loaded = job.load(*words)
+            engine = self._loaded[0]
+            tuning.turn_on(engine._pipeline, engine.device.kind, switches)
+        return self._loaded
+
+    def unet(self, batch: int) -> Mapping[str, Any]:
+        """What one call of the UNet takes."""
+        from PIL import Image
+
+        unet = self._engine._pipeline.unet
+        with Image.open(source) as image:
+            return {"ms": child.unet_ms(unet, unet.config["cross_attention_dim"], image.size, batch, device)}
+
+    def switches(self) -> Mapping[str, Any]:
+        """The switches that there are."""
+        return {"names": [one.name for one in tuning.candidates(self._engine._pipeline, device)]}
+
+    def matmul(self) -> Mapping[str, Any]:
+        """The most that this device computes, in TFLOP/s: a large product of matrices."""
+        import torch
+
+        side = 8192 if device == "cuda" else 2048
+        dtype = next(self._engine._pipeline.unet.parameters()).dtype
+        one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        return {"tflops": 2 * side**3 / child.timed(lambda: one @ other, 10, device) / 1e9}
+
+    @property
+    def _engine(self) -> pipeline.Engine:
+        engine: pipeline.Engine = self._loaded[0]
+        return engine
+
+
+if __name__ == "__main__":
+    runtime = Runtime()
+    child.answer(
+        {
+            "make": runtime.make,
+            "unet": runtime.unet,
+            "matmul": runtime.matmul,
+            "switches": runtime.switches,
+            "pick": lambda: {"kind": devices.pick(device).kind},
+        }
+    )

@@ -1,0 +1,143 @@
+"""Switches that may make a GPU faster, each of which has to prove it: ``sdops bench`` tries them singly.
+
+Only what stands in ``ON`` is on. An entry there names the measurement that put it there; no estimate does.
+Other kernels mean other bits: a switch that is on belongs to the stack like a version does. Left out, because
+they cannot pay for a model of this size: pinned memory (1.6 MB up and 3.1 MB down for a picture of 512x512,
+with 69.7 TFLOP between them), and TF32 (pictures are made in float16).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from sdops_runtime.errors import SdopsError
+
+#: Switches that are on, by kind of device. None: nothing here has been measured on a GPU yet. On a CPU,
+#: channels_last was slower (make bench-cpu).
+ON: Mapping[str, tuple[str, ...]] = {"cuda": (), "cpu": ()}
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One candidate. there: whether this stack and device have it. turn: turns it on in a stock pipeline."""
+
+    name: str
+    there: Callable[[Any, str], bool]
+    turn: Callable[[Any], None]
+
+
+def turn_on(pipeline: Any, device: str, names: Sequence[str]) -> None:
+    """Turns switches on in a stock pipeline on its device. Raises SdopsError("settings-invalid")."""
+    known = {switch.name: switch for switch in candidates(pipeline, device)}
+    for name in names:
+        if name not in known:
+            has = ", ".join(known) or "none"
+            raise SdopsError(
+                "settings-invalid",
+                f"There is no switch {name!r} with this stack and device.",
+                f"It has: {has}.",
+            )
+        known[name].turn(pipeline)
+
+
+def candidates(pipeline: Any, device: str) -> list[Switch]:
+    """The switches that this stack and device have."""
+    return [switch for switch in SWITCHES if switch.there(pipeline, device)]
+
+
+def _channels_last(pipeline: Any) -> None:
+    import torch
+
+    for part in (pipeline.unet, pipeline.vae):
+        part.to(memory_format=torch.channels_last)
+
+
+def _choose_kernels(pipeline: Any) -> None:
+    import torch
+
+    torch.backends.cudnn.benchmark = True
+
+
+def _fuse(pipeline: Any) -> None:
+    pipeline.fuse_qkv_projections()
+
+
+def _compile(pipeline: Any) -> None:
+    import torch
+
+    # In place, so that the part stays the module that it is for everybody else.
+    pipeline.unet.compile(mode=None, dynamic=False)
+    pipeline.vae.decode = torch.compile(pipeline.vae.decode, dynamic=False)
+
+
+def _graph(pipeline: Any) -> None:
+    unet = pipeline.unet
+    graphs = Graphs(unet.forward, _capture)
+    unet.forward = graphs
+    # What is captured reads the weights where they were: a conversion moves them.
+    convert = unet.to
+
+    def to(*words: Any, **named: Any) -> Any:
+        graphs.forget()
+        return convert(*words, **named)
+
+    unet.to = to
+
+
+class Graphs:
+    """A module's forward, captured once for each shape and replayed: the GPU waits for no launch.
+
+    capture: takes the function and its arguments; returns what runs the same kernels again, and the result's
+    memory, which the next replay writes over.
+    """
+
+    def __init__(
+        self, forward: Callable[..., Any], capture: Callable[..., tuple[Callable[[], None], Any]]
+    ) -> None:
+        self._forward, self._capture = forward, capture
+        self._kept: dict[Any, Any] = {}
+
+    def __call__(self, sample: Any, timestep: Any, encoder_hidden_states: Any) -> Any:
+        """As the forward; the result's ``sample`` is the caller's own."""
+        inputs = (sample, timestep, encoder_hidden_states)
+        key = tuple((tuple(one.shape), one.dtype, one.device) for one in inputs)
+        if key not in self._kept:
+            own = tuple(one.clone() for one in inputs)
+            replay, result = self._capture(
+                lambda: self._forward(own[0], own[1], encoder_hidden_states=own[2])
+            )
+            self._kept[key] = own, replay, result
+        own, replay, result = self._kept[key]
+        for mine, given in zip(own, inputs):
+            mine.copy_(given)
+        replay()
+        return type(result)(sample=result.sample.clone())
+
+    def forget(self) -> None:
+        """Drops what was captured."""
+        self._kept.clear()
+
+
+def _capture(run: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+    """A CUDA graph of what ``run`` does (https://pytorch.org/docs/stable/notes/cuda.html, CUDA graphs)."""
+    import torch
+
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = run()
+    return graph.replay, result
+
+
+SWITCHES = (
+    Switch("channels_last", lambda pipeline, device: True, _channels_last),
+    Switch("cudnn_benchmark", lambda pipeline, device: device == "cuda", _choose_kernels),
+    Switch("fused_projections", lambda pipeline, device: hasattr(pipeline, "fuse_qkv_projections"), _fuse),
+    Switch("cuda_graphs", lambda pipeline, device: device == "cuda", _graph),
+    Switch("compile", lambda pipeline, device: hasattr(pipeline.unet, "compile"), _compile),
+)
