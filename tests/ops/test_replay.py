@@ -152,10 +152,9 @@ def test_a_flagged_picture_is_black_again(sdops, photo, monkeypatch):
 
     make = pipeline.Engine.make
 
-    def flag(self, *words):
-        return [
-            replace(one, image=Image.new("RGB", one.image.size), flagged=True) for one in make(self, *words)
-        ]
+    def flag(self, *words, **named):
+        made = make(self, *words, **named)
+        return [replace(one, image=Image.new("RGB", one.image.size), flagged=True) for one in made]
 
     monkeypatch.setattr(pipeline.Engine, "make", flag)
     sdops("run", photo, "a hat", *QUICK)
