@@ -104,6 +104,18 @@ def test_a_line_that_was_cut_off_is_no_event_and_the_next_one_is_whole(one, sour
     assert [json.loads(line)["kind"] for line in file.read_text().splitlines()] == ["loading", "done"]
 
 
+def test_single_steps_are_for_those_who_follow(one, sources):
+    job = one.submit(REQUEST, sources)
+    journal = jobfolder.Journal(job)
+    for kind in ("planned", "step", "step", "image"):
+        journal.append(Event(kind, {"step": 1}))
+    journal.close()
+    assert [event.kind for event in job.events()] == ["planned", "image"]
+    assert [event.kind for _, event in job.follow(0)] == ["planned", "step", "step", "image"]
+    ends = [end for end, _ in job.follow(0)]
+    assert [end for end, _ in job.follow(0, steps=False)] == [ends[0], ends[3]]
+
+
 def test_a_queue_that_cannot_be_used_is_said_in_words(one, sources, monkeypatch):
     job = one.submit(REQUEST, sources)
     (one.root / "queue.sqlite").write_bytes(b"no database at all" * 100)
