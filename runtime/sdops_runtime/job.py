@@ -17,6 +17,7 @@ from sdops_runtime import demo, device, dialect, memory, readahead, stack
 from sdops_runtime.chunks import Ahead, Chunk, Slots, cut
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.inputs import Inputs
+from sdops_runtime.interrupt import Interrupt
 from sdops_runtime.maker import Maker, Part, item_failed, make
 from sdops_runtime.outbox import Emit, Outbox
 from sdops_runtime.outputs import check_outputs
@@ -93,28 +94,29 @@ def run(
     emitted. company: other jobs whose pictures may be made along with the last
     of this one. Raises nothing else but what ``emit`` raises for the last event.
     """
-    tally = Tally(request, emit)
-    for event in earlier:
-        tally.count(event)
-    try:
-        _run(request, sources, place, tally, loader or load, paused, company or Alone())
-        last = Event("done", tally.summary())
-    except PausedError:
-        raise
-    except KeyboardInterrupt:
-        last = Event("cancelled", tally.summary())
-    except SdopsError as error:
-        last = _failed(error, tally)
-    except Exception as error:  # the job's top: whatever it was, the job has an end and a reason
-        what = f"Something unexpected happened: {type(error).__name__}: {dialect.last_line(error)}"
-        hint = "Run it again as sdops --debug run … and report what it prints."
-        last = _failed(SdopsError("internal-error", what, hint), tally)
-    emit(last)
+    with Interrupt() as interrupt:
+        tally = Tally(request, emit, interrupt)
+        for event in earlier:
+            tally.count(event)
+        try:
+            _run(request, sources, place, tally, loader or load, paused, company or Alone())
+            last = Event("done", tally.summary())
+        except PausedError:
+            raise
+        except KeyboardInterrupt:
+            last = Event("cancelled", tally.summary())
+        except Exception as error:  # the job's top: whatever it was, the job has an end and a reason
+            last = Event("cancelled", tally.summary()) if interrupt.pressed else _failed(error, tally)
+        emit(last)
     return last
 
 
-def _failed(error: SdopsError, tally: "Tally") -> Event:
+def _failed(error: Exception, tally: "Tally") -> Event:
     _LOG.debug("the job failed", exc_info=True)
+    if not isinstance(error, SdopsError):
+        what = f"Something unexpected happened: {type(error).__name__}: {dialect.last_line(error)}"
+        hint = "Run it again as sdops --debug run … and report what it prints."
+        error = SdopsError("internal-error", what, hint)
     told = {"code": error.code, "message": error.message, "hint": error.hint}
     return Event("failed", dict(tally.summary(), **told))
 
@@ -205,9 +207,10 @@ def summary(request: JobRequest, events: Sequence[Event]) -> dict[str, Any]:
 
 
 class Tally:
-    """Counts what a job has done from its own events."""
+    """Counts what a job has done from its own events. interrupt: may have been lost somewhere."""
 
-    def __init__(self, request: JobRequest, emit: Emit) -> None:
+    def __init__(self, request: JobRequest, emit: Emit, interrupt: Optional[Interrupt] = None) -> None:
+        self._interrupt = interrupt or Interrupt()
         self._started = time.monotonic()
         self._seeds = [item.seed for item in request.items()]
         self._emit = emit
@@ -219,6 +222,7 @@ class Tally:
         """Counts an event and passes it on."""
         self.count(event)
         self._emit(event)
+        self._interrupt.again()
 
     def count(self, event: Event) -> None:
         """Counts an event."""

@@ -1,6 +1,8 @@
 """A whole job on the demo model: its events, its files, and what stops it."""
 
 import os
+import signal
+import time
 
 import numpy
 import pytest
@@ -155,6 +157,35 @@ def test_an_interrupt_keeps_what_is_finished_and_names_what_is_missing(photo, tm
     assert events[-1].kind == "cancelled"
     assert events[-1].data["missing"] == [9, 10]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["photo-7.png", "photo-8.png"]
+
+
+@pytest.mark.parametrize("instead", [None, ValueError("Unable to create tensor")], ids=["nothing", "another"])
+def test_an_interrupt_that_a_library_swallows_ends_the_job_all_the_same(
+    photo, tmp_path, monkeypatch, instead
+):
+    """A real Ctrl-C, within what catches all there is; transformers raises another error in its place."""
+    from sdops_runtime import pipeline
+
+    flagged, pressed = pipeline.Engine._flagged, []
+
+    def catch_all(*words):
+        if not pressed:
+            pressed.append(1)
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(5)
+            except BaseException:
+                if instead:
+                    raise instead  # noqa: B904
+        return flagged(*words)
+
+    monkeypatch.setattr(pipeline.Engine, "_flagged", catch_all)
+    events = run([photo], tmp_path / "out", images=9)
+    assert events[-1].kind == "cancelled"
+    assert len(events[-1].data["missing"]) >= 7
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    made = {one["name"] for one in of_kind(events, "image")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == made
 
 
 def test_a_fault_of_our_own_still_ends_the_job_with_a_reason(photo, tmp_path):
