@@ -20,6 +20,7 @@ from sdops.commands.attach import attach, fetch
 from sdops.commands.bench import bench
 from sdops.commands.cancel import cancel
 from sdops.commands.doctor import doctor
+from sdops.commands.gallery import gallery
 from sdops.commands.hosts import hosts
 from sdops.commands.jobs import jobs
 from sdops.commands.logs import logs
@@ -217,6 +218,7 @@ def run(
 
 
 app.command()(replay)
+app.command()(gallery)
 app.command()(attach)
 app.command()(fetch)
 app.command()(jobs)

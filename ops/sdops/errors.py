@@ -30,6 +30,7 @@ CODES: dict[str, Code] = {
     "manifest-unusable": Code("the file that tells what was made in a folder cannot be read or written"),
     "source-missing": Code("the image that a picture was made from is not found", usage=True),
     "source-differs": Code("an image is not, or no longer, the one that a picture was made from", usage=True),
+    "folder-unreadable": Code("a folder cannot be read", usage=True),
     # the inventory
     "host-unknown": Code("no such host is known", usage=True),
     "inventory-missing": Code("the inventory that was named does not exist", usage=True),

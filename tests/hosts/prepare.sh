@@ -1,9 +1,9 @@
 #!/bin/sh
-# Install the Debian packages that the test hosts need; does nothing where they are.
+# Install the Debian packages that the test hosts and the gallery's tests need; does nothing where they are.
 # Not root, or no apt: says so and succeeds; the tests then skip with their reason.
 set -eu
 
-packages="mmdebstrap systemd-container iproute2 openssh-client"
+packages="mmdebstrap systemd-container iproute2 openssh-client chromium chromium-driver fonts-dejavu-core"
 
 missing=""
 for package in $packages; do

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdops.errors import SdopsError
-from sdops.report.terminal import messages, plain, results
+from sdops.report.terminal import document, messages, plain, results
 
 
 def tell(as_json: bool) -> Callable[[str], None]:
@@ -22,7 +22,6 @@ def tell(as_json: bool) -> Callable[[str], None]:
 def render(told: Mapping[str, Any], out: Path | None, as_json: bool) -> None:
     """Prints the figures, and writes them to a file if one is named. Raises SdopsError."""
     figures = {name: value for name, value in told.items() if name not in ("kind", "text")}
-    document = json.dumps({"ok": True, **figures}, ensure_ascii=False)
     if out is not None:
         try:
             out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -31,7 +30,7 @@ def render(told: Mapping[str, Any], out: Path | None, as_json: bool) -> None:
                 "output-unwritable", f"{out} cannot be written: {error.strerror}.", "Name another file."
             ) from error
     if as_json:
-        print(document)  # noqa: T201
+        document({"ok": True, **figures})
         return
     for line in str(told["text"]).splitlines():
         results().print(plain(line), soft_wrap=True, highlight=False)

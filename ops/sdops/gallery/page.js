@@ -1,0 +1,197 @@
+"use strict";
+// All text goes through textContent: prompts and names are anybody's.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const byId = (id) => document.getElementById(id);
+  const main = document.querySelector("main");
+  const dialog = document.querySelector("dialog");
+  const folded = data.prompts.map((text) => text.toLowerCase());
+  let shown = []; // numbers of the pictures on the page, in its order
+  let current = -1;
+
+  const element = (name, properties = {}, ...inside) => {
+    const made = Object.assign(document.createElement(name), properties);
+    made.append(...inside);
+    return made;
+  };
+
+  // Pictures are decoded when they come near the window, and not before.
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (entry.isIntersecting) {
+        near.unobserve(entry.target);
+        entry.target.src = data.pictures[entry.target.dataset.number].small;
+      }
+    }
+  }, { rootMargin: "600px" });
+
+  const card = (number, place, captioned = true) => {
+    const one = data.pictures[number];
+    const about = `seed ${one.seed}, strength ${one.strength}, guidance ${one.guidance}`;
+    let image = element("div", { className: "none", textContent: "cannot be shown" });
+    if (one.small) {
+      image = element("img", { alt: `${data.prompts[one.prompt]}, ${about}`, width: one.width, height: one.height });
+      image.dataset.number = number;
+      near.observe(image);
+    }
+    const made = element("button", { className: "card", type: "button", title: about }, image);
+    if (captioned) {
+      made.append(element("span", { textContent: data.prompts[one.prompt] }),
+        element("span", { className: "quiet", textContent: `seed ${one.seed}` }));
+    }
+    if (one.flagged) made.append(element("span", { className: "flag", textContent: "flagged" }));
+    made.addEventListener("click", () => open(place));
+    return made;
+  };
+
+  const source = (number, note) => {
+    const input = data.inputs[number];
+    const caption = element("figcaption", {}, element("strong", { textContent: input.name }));
+    if (note) caption.append(element("br"), element("span", { className: "quiet", textContent: note }));
+    const image = input.small
+      ? element("img", { src: input.small, alt: `Input ${input.name}` })
+      : element("div", { className: "none", textContent: "input not found" });
+    return element("figure", { className: "source" }, image, caption);
+  };
+
+  const isWanted = (one) => {
+    const words = byId("search").value.toLowerCase();
+    const flagged = byId("flagged").value;
+    return folded[one.prompt].includes(words) && (!flagged || one.flagged === (flagged === "yes"));
+  };
+
+  const byInput = () => {
+    const groups = new Map();
+    data.pictures.forEach((one, number) => {
+      if (isWanted(one)) groups.set(one.input, [...groups.get(one.input) ?? [], number]);
+    });
+    return [...groups].map(([input, numbers]) => {
+      const cards = element("ul", { className: "cards" });
+      for (const number of numbers) cards.append(element("li", {}, card(number, shown.push(number) - 1)));
+      const count = numbers.length === 1 ? "1 picture" : `${numbers.length} pictures`;
+      return element("section", {}, element("div", {}, source(input, count), cards));
+    });
+  };
+
+  const bySweep = () => data.sweeps.flatMap((sweep) => {
+    const first = data.pictures[sweep.cells.flat().find((number) => number !== null)];
+    if (!isWanted(first)) return [];
+    const head = element("tr", {}, element("th", { textContent: "strength \\ guidance" }),
+      ...sweep.guidances.map((value) => element("th", { scope: "col", textContent: value })));
+    const rows = sweep.cells.map((cells, row) => element("tr", {},
+      element("th", { scope: "row", textContent: sweep.strengths[row] }),
+      ...cells.map((number) => element("td", {}, ...(number === null ? [] : [card(number, shown.push(number) - 1, false)])))));
+    const note = `${data.prompts[first.prompt]} (seed ${first.seed})`;
+    return [element("section", {}, element("div", {}, source(first.input, note),
+      element("div", { className: "scroll" }, element("table", {}, head, ...rows))))];
+  });
+
+  const draw = () => {
+    near.disconnect();
+    shown = [];
+    const sections = byId("view").value === "sweeps" ? bySweep() : byInput();
+    main.replaceChildren(...sections);
+    if (!sections.length) {
+      const what = data.pictures.length ? "No picture matches." : "There are no pictures of sdops in this folder.";
+      main.append(element("p", { textContent: what }));
+    }
+    byId("count").textContent = `${shown.length} of ${data.pictures.length}`;
+  };
+
+  const open = (place) => {
+    current = place;
+    const one = data.pictures[shown[place]];
+    const input = data.inputs[one.input];
+    const compare = document.querySelector(".compare");
+    compare.style.aspectRatio = `${one.width} / ${one.height}`;
+    compare.style.width = `min(100%, ${one.width * 1.5}px, calc(68vh * ${one.width / one.height}))`;
+    const after = byId("after");
+    after.alt = data.prompts[one.prompt];
+    after.onerror = () => { after.onerror = null; after.src = one.small ?? ""; };
+    after.src = one.href;
+    byId("before").hidden = byId("slide").parentElement.hidden = !input.small;
+    byId("before").src = input.small ?? "";
+    byId("before").alt = `Input ${input.name}`;
+    slide(0);
+    byId("title").textContent = data.prompts[one.prompt];
+    const facts = {
+      "File": one.name, "Input": input.name, "Not": one.negative, "Seed": one.seed, "Strength": one.strength,
+      "Guidance": one.guidance, "Steps": one.steps, "Size": `${one.width}x${one.height}`, "Model": one.model,
+      "Made on": [one.host, one.device].filter(Boolean).join(", "),
+      "Seconds": one.seconds, "Flagged": one.flagged ? "yes, by the model's safety filter" : null,
+    };
+    const list = document.querySelector("dl");
+    list.replaceChildren();
+    for (const [name, value] of Object.entries(facts)) {
+      if (value !== null && value !== "") list.append(element("dt", { textContent: name }), element("dd", { textContent: value }));
+    }
+    byId("command").textContent = one.command;
+    byId("copy").textContent = "Copy the command";
+    byId("open").href = one.href;
+    byId("previous").disabled = place === 0;
+    byId("next").disabled = place === shown.length - 1;
+    if (!dialog.open) dialog.showModal();
+    byId("slide").focus();
+  };
+
+  const slide = (value) => {
+    byId("slide").value = value;
+    document.querySelector(".compare").style.setProperty("--at", `${value}%`);
+  };
+
+  const turn = (by) => {
+    if (shown[current + by] !== undefined) open(current + by);
+  };
+
+  const copy = async () => {
+    const text = byId("command").textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Pages that are read from a disk may not be let to in some browsers.
+      const range = document.createRange();
+      range.selectNodeContents(byId("command"));
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      if (!document.execCommand("copy")) return;
+    }
+    byId("copy").textContent = "Copied";
+  };
+
+  document.title = `${data.title} - sdops gallery`;
+  document.querySelector("h1").textContent = data.title;
+  byId("prompts").append(...data.prompts.slice(0, 200).map((text) => element("option", { value: text })));
+  byId("view-choice").hidden = !data.sweeps.length;
+  document.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
+  let waiting = 0;
+  byId("search").addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(draw, 150);
+  });
+  byId("flagged").addEventListener("change", draw);
+  byId("view").addEventListener("change", draw);
+  byId("slide").addEventListener("input", (event) => slide(event.target.value));
+  byId("copy").addEventListener("click", copy);
+  byId("previous").addEventListener("click", () => turn(-1));
+  byId("next").addEventListener("click", () => turn(1));
+  byId("close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("close", () => {
+    const cards = main.querySelectorAll(".card");
+    cards[current]?.focus();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (dialog.open) {
+      const sliding = event.target === byId("slide") && !event.shiftKey;
+      if (event.key === "n" || event.key === "PageDown" || (event.key === "ArrowRight" && !sliding)) turn(1);
+      else if (event.key === "p" || event.key === "PageUp" || (event.key === "ArrowLeft" && !sliding)) turn(-1);
+      else return;
+      event.preventDefault();
+    } else if (event.key === "/" && event.target !== byId("search")) {
+      byId("search").focus();
+      event.preventDefault();
+    }
+  });
+  draw();
+})();
