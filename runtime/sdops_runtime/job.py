@@ -149,7 +149,7 @@ def _run(
     engine, about = loader(request.settings, place, tally.emit)
     plan = _plan(request, inputs, engine, company)
     slots = Slots(plan.rung.batch, request.first % plan.rung.batch)
-    announce(request, engine, about, slots, tally.emit, engine.seconds, plan.notices)
+    announce(request, engine, about, slots, tally.emit, engine.seconds)
     outbox = Outbox(tally.emit)
     ahead = Ahead(cut(request.items(), inputs, slots, tally.left))
     maker = Maker(request, place, about, slots, outbox)
@@ -177,21 +177,15 @@ def _run(
 
 
 def announce(
-    request: JobRequest,
-    engine: Any,
-    about: Mapping[str, Any],
-    slots: Slots,
-    emit: Emit,
-    seconds: float,
-    lowered: Sequence[str] = (),
+    request: JobRequest, engine: Any, about: Mapping[str, Any], slots: Slots, emit: Emit, seconds: float
 ) -> None:
     """Tells what a job runs with and what is to be known of it, before its first picture.
 
-    seconds: how long it waited for the model. lowered: what fits into memory only so, in sentences.
+    seconds: how long it waited for the model.
     """
     emit(Event("loaded", dict(about, batch=slots.batch, first=slots.first, seconds=round(seconds, 2))))
     _notice(request, engine, emit)
-    for message in lowered:
+    for message in engine.lowered:
         emit(Event("notice", {"code": "memory", "message": message}))
     steps, strength = request.settings.steps, request.settings.strength
     passes = steps + 1 - dialect.first_timestep(steps, strength)

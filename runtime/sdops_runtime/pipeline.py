@@ -111,13 +111,14 @@ class Engine:
     """A loaded model on its device. Not for use by two threads at once.
 
     notices: things a person should know about the model, as (code, message).
-    seconds: how long loading took.
+    seconds: how long loading took. lowered: what the last plan had to lower, in sentences.
     """
 
     def __init__(self, pipeline: Any, device: Device, dtype: Any, seconds: float) -> None:
         self.device = device
         self.seconds = seconds
         self.notices: list[tuple[str, str]] = []
+        self.lowered: tuple[str, ...] = ()
         self._pipeline = pipeline
         self._dtype = dtype
         self._working_dtype = dtype
@@ -168,7 +169,9 @@ class Engine:
         SdopsError("out-of-memory") for a size that does not fit.
         """
         self._rungs.clear()
-        return self._plan(size, total, guidance > 1, batch)
+        found = self._plan(size, total, guidance > 1, batch)
+        self.lowered = found.notices
+        return found
 
     def _plan(self, size: tuple[int, int], total: int, guided: bool, batch: Optional[int]) -> memory.Plan:
         found = memory.plan(

@@ -189,6 +189,32 @@ def test_a_disk_of_the_host_that_is_full_is_said_before_anything_is_sent(person,
     works(person, maker)
 
 
+@pytest.fixture
+def small_gpu(maker):
+    """A stand-in for nvidia-smi that tells of a GPU of 1100 MiB; the worker's own word is taken away."""
+    place = "/usr/local/bin/nvidia-smi"
+    maker.put(place, "#!/bin/sh\necho 'GRID A100X-1C, 1100, 1000'\n", mode=0o755)
+    maker.inside(["rm", "-f", f"{QUEUE}/gpu.json"])
+    yield
+    maker.inside(["rm", place])
+
+
+def test_a_size_that_does_not_fit_into_the_gpu_is_refused_before_anything_is_sent(person, maker, small_gpu):
+    maker.inside(["sh", "-c", f"rm -rf {QUEUE}/inputs"])
+    error = fails(person, maker, "out-of-memory", "--width", "2048")
+    assert "GRID A100X-1C" in error["message"]
+    width = re.search(r"--width (\d+)", error["hint"])[1]
+    assert 512 <= int(width) < 2048
+    assert maker.inside(["sh", "-c", f"ls {QUEUE}/inputs"], check=False).stdout == ""
+
+
+def test_what_the_gpus_memory_will_lower_is_said_before_the_upload(person, maker, small_gpu):
+    shown = person.sdops(*asked(maker, "--width", "1024", "--detach"))
+    assert shown.rc == 0, shown.stderr
+    assert "encoded and decoded in tiles" in " ".join(shown.stderr.split())
+    assert person.sdops("cancel", person.tickets()[-1]).rc == 0
+
+
 def test_a_disk_here_that_fills_up_loses_nothing(person, maker, lab):
     """The job goes on at its host, and attach fetches what did not fit."""
     inside = lab.controller.run

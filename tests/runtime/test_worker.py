@@ -291,6 +291,27 @@ def test_waiting_jobs_of_equal_settings_share_batches_and_keep_their_own_files(
         assert made == pictures(one)
 
 
+def test_a_guest_is_told_what_was_lowered_for_its_host(place, photo, quick, monkeypatch):
+    plan = Engine.plan
+
+    def lowering(self, *words):
+        found = plan(self, *words)
+        self.lowered = ("Less at a time.",)
+        return found
+
+    monkeypatch.setattr(Engine, "plan", lowering)
+    jobs = [
+        place.submit(dataclasses.replace(request(2), batch=4), [photo]),
+        place.submit(request(2), [photo]),
+    ]
+    with Serving(place):
+        wait(lambda: [state(place, one) for one in jobs] == ["done"] * 2)
+    for one in jobs:
+        assert [event.data["message"] for event in one.events() if event.kind == "notice"].count(
+            "Less at a time."
+        ) == 1
+
+
 def test_a_guest_that_is_cancelled_or_cannot_be_written_does_not_disturb_its_host(
     place, photo, quick, monkeypatch
 ):
