@@ -623,6 +623,23 @@ def test_the_batch_of_the_same_job_is_taken_again(tmp_path):
     assert plan(before, tmp_path, "gpu1", False, force=True).asked.request.batch is None
 
 
+def test_a_job_that_began_within_anothers_batch_goes_on_at_its_place(tmp_path):
+    source = photo_of(tmp_path / "a.png", "red")
+    before = asked(source, images=8, seed=7)
+    recorder = Recorder(before, tmp_path, "gpu1", hashes=(digest(source),))
+    recorder.take(Event("loaded", {"model": "demo", "batch": 4, "first": 3}))
+    failed = {"index": 0, "code": "image-not-finite", "message": "", "hint": ""}
+    recorder.take(Event("item_failed", failed))
+    request = plan(before, tmp_path, "gpu1", False, False).asked.request
+    assert (request.batch, request.first) == (4, 3)
+    request.check()
+    # Lines of before there were such jobs have no such field.
+    path = tmp_path / manifest.NAME
+    path.write_text(path.read_text().replace(', "first": 3', ""))
+    request = plan(before, tmp_path, "gpu1", False, False).asked.request
+    assert (request.batch, request.first) == (4, 0)
+
+
 def test_a_job_that_a_host_still_has_is_named(tmp_path):
     source = photo_of(tmp_path / "a.png", "red")
     again = asked(source, images=2, seed=7)

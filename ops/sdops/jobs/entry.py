@@ -66,8 +66,8 @@ class Failure:
 class Item:
     """An item of a job that has ended: with an output or a failure, never both.
 
-    index: its number in the job ``run``. engine: model, revision, stack, device and dtype as they were in the
-    end, as far as that is known.
+    index: its number in the job ``run``. first: place of that job's picture 0 in its batch. engine: model,
+    revision, stack, device and dtype as they were in the end, as far as that is known.
     """
 
     run: str
@@ -83,6 +83,7 @@ class Item:
     engine: Mapping[str, Any]
     output: Output | None
     failure: Failure | None
+    first: int = 0
 
 
 def to_json(entry: Begun | Item) -> str:
@@ -155,6 +156,8 @@ def _item(data: Mapping[str, Any]) -> Item:
         engine=_scalars(data["engine"]),
         output=None if output is None else Output(**_fields(output, _OUTPUT)),
         failure=None if failure is None else Failure(**_fields(failure, _FAILURE)),
+        # Not in the lines of the first versions, whose jobs all began at 0.
+        **_fields({"first": data.get("first", 0)}, {"first": _INT}),
     )
 
 

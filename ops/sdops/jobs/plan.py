@@ -74,7 +74,8 @@ def plan(asked: Asked, out: Path, host: str, overwrite: bool, force: bool) -> Pl
     request = asked.request
     there = tuple(_there(request, hashes, out, written))
     on_host = [job for job in same if job.host == host]
-    asked = _with(asked, batch=_batch(on_host, written))
+    batch, first = _batch(on_host, written)
+    asked = _with(asked, batch=batch, first=first)
     if there and len(there) < request.total:
         asked = _with(asked, skip=tuple(one["index"] for one in there))
     return Plan(asked, overwrite, hashes, there, _unfinished(on_host, written, there, request.total))
@@ -146,13 +147,15 @@ def _key(sha256: str | None, prompt: str, seed: int, settings: Mapping[str, Any]
     return sha256, prompt, seed, frozenset(settings.items())
 
 
-def _batch(same: Sequence[Begun], written: Manifest) -> int | None:
-    """The batch that the last of these jobs was made in, None if nobody knows."""
+def _batch(same: Sequence[Begun], written: Manifest) -> tuple[int | None, int]:
+    """The batch that the last of these jobs was made in, None if nobody knows, and where in it that began."""
     for job in reversed(same):
-        found = [item.batch for item in written.items if item.run == job.run and item.batch is not None]
-        if found or job.batch is not None:
-            return found[-1] if found else job.batch
-    return None
+        for item in reversed(written.items):
+            if item.run == job.run and item.batch:
+                return item.batch, item.first % item.batch
+        if job.batch is not None:
+            return job.batch, 0
+    return None, 0
 
 
 def _unfinished(
@@ -246,4 +249,5 @@ def _orphan(job: Begun, wanted: Wanted, request: JobRequest, sha256: str | None,
             record.retried_float32,
         ),
         failure=None,
+        first=0 if record.slot is None else (record.slot - wanted.index) % max(record.batch, 1),
     )

@@ -32,7 +32,7 @@ class Recorder:
         self._items = request.items()
         self._hashes = hashes
         self._engine: Mapping[str, Any] = {}
-        self._batch = request.batch
+        self._batch, self._first = request.batch, request.first
         self._run = secrets.token_hex(8)
         self._begun = False
         self._noted: set[int] = set()
@@ -67,7 +67,7 @@ class Recorder:
         data = event.data
         if event.kind == "loaded":
             self._engine = {name: _text(data.get(name)) for name in _ENGINE}
-            self._batch = data["batch"]
+            self._batch, self._first = data["batch"], _number(data.get("first"))
             self.begin()
         elif event.kind == "image":
             named = ("name", "sha256", "width", "height", "seconds", "flagged", "retried")
@@ -101,6 +101,7 @@ class Recorder:
             engine=self._engine,
             output=what if isinstance(what, Output) else None,
             failure=what if isinstance(what, Failure) else None,
+            first=self._first,
         )
         manifest.append(self._out, item)
         self._noted.add(index)
@@ -118,3 +119,7 @@ class Recorder:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _number(value: object) -> int:
+    return value if type(value) is int and value >= 0 else 0
