@@ -1,11 +1,15 @@
 """What all tests share: one thread, a cache of their own, the demo model. Python 3.9."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+# What is started in the background inherits that Ctrl-C is ignored, and so would everything from here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before torch is imported: two threads on a busy machine are many times slower than one here,
 # and their sums round differently.

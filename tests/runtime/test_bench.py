@@ -43,6 +43,7 @@ def test_a_process_that_ends_is_said(tmp_path):
     with measure.Process("ours", plan, tmp_path, tmp_path) as one:
         assert "error" in one.ask("make", images=1, out=str(tmp_path))
         one._process.kill()
+        one._process.wait(30)
         with pytest.raises(measure.SdopsError) as caught:
             one.ask("make", images=1, out=str(tmp_path))
     assert caught.value.code == "internal-error"
