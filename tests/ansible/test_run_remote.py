@@ -247,9 +247,9 @@ def wait_for_seconds(seconds):
 
 def long_job(person, host, *words, name="command"):
     """A job that takes some ten seconds, and makes its first picture at once."""
-    asked = ("run", "photo.jpg", "a hat", *SMALL, "--images", "100", "--seed", "7", "--out", "out")
+    asked = ("run", "photo.jpg", "a hat", *SMALL, "--steps", "16", "--images", "100", "--seed", "7")
     before = set(jobs_of(host))
-    running = person.start(*asked, "--host", host.name, *words, name=name)
+    running = person.start(*asked, "--out", "out", "--host", host.name, *words, name=name)
     job = wait_for(lambda: next(iter(set(jobs_of(host)) - before), None), "the job")
     wait_for(lambda: told(host, job), "a picture")
     return running, job

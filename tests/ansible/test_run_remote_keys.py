@@ -40,9 +40,8 @@ def wait_for_a_moment(seconds):
 
 def start(person, host, *words):
     """A job of some ten seconds, with its first picture here."""
-    running = person.start(
-        *("run", "photo.jpg", "a hat", *SMALL, "--images", "150", "--host", host.name, "--out", "out"), *words
-    )
+    asked = ("run", "photo.jpg", "a hat", *SMALL, "--steps", "16", "--images", "150", "--host", host.name)
+    running = person.start(*asked, "--out", "out", *words)
     wait_for(lambda: list((person.folder / "out").glob("*.png")) or running.ended(), "a picture")
     return running, person.tickets()[-1]
 
