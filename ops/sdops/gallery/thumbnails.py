@@ -7,12 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sdops.errors import SdopsError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 #: Sides of the squares that outputs and inputs are made to fit into, in pixels. An output of 512x512 with a
 #: person in it has 6 to 9 kB so, an input 20 to 40 kB.
@@ -48,26 +44,21 @@ def of_outputs(
 
 def of_input(path: Path) -> str | None:
     """A data URI for an input, upright; None for one that cannot be opened."""
-    from sdops_runtime.images import open_image
-
-    try:
-        return _small(open_image(path).image, INPUT)
-    except SdopsError:
-        return None
+    return _small(path, INPUT)
 
 
 def _output(path: Path) -> str | None:
+    return _small(path, OUTPUT)
+
+
+def _small(path: Path, side: int) -> str | None:
+    from PIL import features
     from sdops_runtime.images import open_image
 
     try:
-        return _small(open_image(path).image, OUTPUT)
+        image = open_image(path).image
     except SdopsError:
         return None
-
-
-def _small(image: "Image", side: int) -> str:
-    from PIL import features
-
     image.thumbnail((side, side))
     kind = "webp" if features.check("webp") else "jpeg"
     stream = BytesIO()
