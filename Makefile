@@ -8,9 +8,10 @@ BIN := $(VENV)/bin
 STACK := PYTHONPATH=runtime $(PYTHON) -m sdops_runtime.stack
 ROUNDS ?= 2
 TORCH ?= shell
+FLEET_LOCK := runtime/sdops_runtime/locks/fleet.txt
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-guide test-slow lint fix docs locks bench-start bench-provision bench-doctor bench-run bench-gpu bench-cpu memory clean
+.PHONY: help demo test test-guide test-slow lint fix docs locks bench-start bench-provision bench-doctor bench-run bench-gpu bench-cpu bench-fleet memory clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -72,26 +73,31 @@ bench-gpu: $(VENV)/ready ## Time the runtime on this machine's GPU against the g
 bench-cpu: $(VENV)/ready ## The same with the demo model on the CPU
 	$(BIN)/sdops bench local --device cpu --size small $(SWITCHES) --out bench-cpu.json
 
+bench-fleet: $(VENV)/ready ## Time a fleet of workers that sleep, and what a thousand of them would cost their head
+	PYTHONPATH=runtime:tests $(BIN)/python -m bench.crowd
+
 memory: $(VENV)/ready $(GUIDE)/ready ## Measure how much memory a picture takes, into the runtime's memory.json
 	OMP_NUM_THREADS=1 PYTHONPATH=runtime:tests $(BIN)/python -m bench.memory
 
 clean: ## Remove the environments and what the tools left
 	rm -rf $(VENV) $(GUIDE) .pytest_cache .mypy_cache .ruff_cache demo-pictures
 
-$(VENV)/ready: pyproject.toml runtime/extras_hook.py runtime/sdops_runtime/stack.json
+$(VENV)/ready: pyproject.toml runtime/extras_hook.py runtime/sdops_runtime/stack.json $(FLEET_LOCK)
 	@echo "Installing sdops, the libraries that make pictures and the development tools into $(VENV)."
 	@echo "PyTorch is most of it: about 200 MB as a CPU build, several GB with its CUDA libraries."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP) install --upgrade "pip>=25.1"
 	$(STACK) constraints cu130 > $(VENV)/constraints.txt
 	$(BIN)/python $(PIP) install --constraint $(VENV)/constraints.txt --editable ".[local]" --group dev --group demo
+	$(BIN)/python $(PIP) install --upgrade --target $(VENV)/fleet --no-deps --require-hashes --requirement $(FLEET_LOCK)
 	@touch $@
 
-$(GUIDE)/ready: pyproject.toml runtime/sdops_runtime/locks/guide-cpu.txt
+$(GUIDE)/ready: pyproject.toml runtime/sdops_runtime/locks/guide-cpu.txt $(FLEET_LOCK)
 	@echo "Installing the guide's libraries (1.8 GB, for tests) into $(GUIDE)."
 	$(GUIDE_PYTHON) -m venv $(GUIDE)
 	$(GUIDE)/bin/python $(PIP) install --upgrade "pip>=25.1"
 	$(GUIDE)/bin/python $(PIP) install --no-deps --require-hashes --requirement runtime/sdops_runtime/locks/guide-cpu.txt
 	$(GUIDE)/bin/python ansible/roles/stack_env/files/noexecstack.py $(GUIDE)/lib
 	$(GUIDE)/bin/python $(PIP) install --group dev-guide
+	$(GUIDE)/bin/python $(PIP) install --upgrade --target $(GUIDE)/fleet --no-deps --require-hashes --requirement $(FLEET_LOCK)
 	@touch $@

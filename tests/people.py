@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyte
 from hosts.cell import Cell
 from hosts.command import Completed
 from hosts.host import Host
@@ -142,3 +143,101 @@ class Person:
     def start(self, *words: object, name: str = "command", **env: str) -> Running:
         """A command that runs."""
         return Running([*SDOPS, *map(str, words)], self.lab, self.folder, {**self.environment, **env}, name)
+
+
+class Terminal:
+    """A command of a person's in a terminal of 80 by 24."""
+
+    def __init__(self, person: Person, *words: object, **env: str) -> None:
+        self.screen = pyte.Screen(80, 24)
+        self._stream = pyte.ByteStream(self.screen)
+        ours, theirs = os.openpty()
+        os.set_blocking(ours, False)
+        self._ours = ours
+        environment = {**person.environment, "TERM": "xterm-256color", "LINES": "24", **env}
+        self._cell = person.lab.controller.new_cell()
+        self.process = person.lab.controller.popen(
+            # A session whose terminal this is, so that the key is the terminal's.
+            ["setsid", "--ctty", *SDOPS, *map(str, words)],
+            cell=self._cell,
+            cwd=person.folder,
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        self.text = b""
+
+    def read(self) -> str:
+        """What is shown."""
+        try:
+            while piece := os.read(self._ours, 1 << 16):
+                self.text += piece
+                self._stream.feed(piece)
+        except OSError:
+            pass
+        return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
+
+    def sees(self, *words: str) -> None:
+        """Waits until all of these words are shown."""
+        wait_for(
+            lambda: all(word in self.read() for word in words) or self.process.poll() is not None, str(words)
+        )
+        assert all(word in self.read() for word in words), self.read()
+
+    def press(self, keys: bytes = b"\x03") -> None:
+        """Presses keys, Ctrl-C if none are named."""
+        os.write(self._ours, keys)
+
+    def hang_up(self) -> None:
+        """Ends all of it at once, as when the connection or the laptop goes."""
+        self._cell.kill()
+        self.process.wait(30)
+        os.close(self._ours)
+
+    def end(self) -> int:
+        """The exit code."""
+        try:
+            code = self.process.wait(30)
+            self.read()
+            return code
+        finally:
+            self._cell.kill()
+            os.close(self._ours)
+
+
+class Newcomer(Person):
+    """Somebody who has the key, and has never seen a host."""
+
+    @classmethod
+    def of_key(cls, lab: Lab, folder: Path) -> Newcomer:
+        """With the key that opens fresh hosts, and an ssh whose settings are hers.
+
+        ssh looks for settings by the account, which is everybody's here, and not by HOME.
+        """
+        one = cls(lab, folder)
+        programs = folder / "bin"
+        programs.mkdir(parents=True)
+        known = f"UserKnownHostsFile {one.known}\nHashKnownHosts yes\n"
+        (programs / "config").write_text(f"IdentityFile {lab.controller.key}\nIdentitiesOnly yes\n{known}")
+        (programs / "ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {programs}/config "$@"\n')
+        (programs / "ssh").chmod(0o755)
+        return one
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """With that ssh."""
+        found = super().environment
+        return {**found, "PATH": f"{self.folder / 'bin'}:{found['PATH']}"}
+
+    @property
+    def known(self) -> Path:
+        """Her known hosts."""
+        return self.folder / ".ssh/known_hosts"
+
+    def written(self) -> dict[str, bytes]:
+        """Her files, but for those of her commands."""
+        found = (path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
+        others = ("bin", ".cache", ".ansible", ".local")
+        return {str(path): (self.folder / path).read_bytes() for path in found if path.parts[0] not in others}

@@ -21,6 +21,7 @@ FIELDS: Mapping[str, Mapping[str, type]] = {
     "event": {"event": str, "offset": int},
     "pruned": {"removed": list, "kept": list, "freed": int},
     "log": {"text": str},
+    "status": {"waiting": int},
 }
 
 #: More digits than any size in bytes has, and any time. Python refuses to print thousands of them.

@@ -12,6 +12,7 @@ from typing import Any
 import sdops_runtime
 from sdops_runtime.protocol import PROTOCOL
 
+from sdops import vault
 from sdops.errors import SdopsError
 from sdops.facts.wanted import Wanted
 from sdops.inventory import THIS_MACHINE, Host, Inventory
@@ -100,7 +101,17 @@ def _myself() -> str:
 
 def playbook(host: Host, inventory: Inventory) -> tuple[str, ...]:
     """The words that begin every command which mends a host, as they are to be typed here."""
-    return (program(), *inventory.words, _shown(site()), "-l", host.name)
+    return (program(), *inventory.words, *_vault(inventory), _shown(site()), "-l", host.name)
+
+
+def _vault(inventory: Inventory) -> tuple[str, ...]:
+    """The option without which Ansible cannot read what ``sdops init`` has encrypted."""
+    if inventory.vaulted and not os.environ.get("ANSIBLE_VAULT_PASSWORD_FILE"):
+        for source in inventory.sources:
+            password = Path(source).expanduser().absolute().parent / vault.PASSWORD
+            if password.is_file():
+                return ("--vault-password-file", _shown(password))
+    return ()
 
 
 def program() -> str:

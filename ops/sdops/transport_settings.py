@@ -32,7 +32,8 @@ class Way:
     words: what follows ``ssh`` on a command line that goes there. keys: private key files in their order;
     named: whether a setting names them; only_keys: whether the agent's other keys stay out of it. agent: its
     socket, "" for none. known: files of known hosts; key_name: the host's name in them. asks: whether ssh
-    would ask about an unknown host. jumps: machines to go through, the nearest first, as ssh writes them.
+    would ask about an unknown host; hashed: whether it hides names in these files. jumps: machines to go
+    through, the nearest first, as ssh writes them.
     """
 
     words: tuple[str, ...]
@@ -50,6 +51,7 @@ class Way:
     connect_timeout: float | None = None
     jumps: tuple[str, ...] = ()
     proxy: str = ""
+    hashed: bool = False
 
     def line(self, command: str = "true", ask: bool = False) -> str:
         """What a person types to run a command there; ask: so that ssh asks about an unknown key."""
@@ -190,6 +192,7 @@ def _way(words: tuple[str, ...], said: Mapping[str, list[str]]) -> Way:
         connect_timeout=float(one("connecttimeout", "0")) or None,
         jumps=tuple(jump for jump in one("proxyjump").split(",") if jump),
         proxy=expand(one("proxycommand")),
+        hashed=one("hashknownhosts") == "yes",
     )
 
 

@@ -36,7 +36,7 @@ class Slots:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Items that are made together: of one window and size, or one failed input's."""
+    """Items that are made together: of one window, size and cell, or one failed input's."""
 
     window: int
     items: tuple[Item, ...]
@@ -50,7 +50,7 @@ def cut(items: Sequence[Item], inputs: Inputs, slots: Slots, left: set[int]) -> 
     for item in items:
         windows.setdefault(slots.window(item.index), []).append(item)
     for window, members in windows.items():
-        by_size: dict[Any, list[tuple[Item, Ready]]] = {}
+        alike: dict[Any, list[tuple[Item, Ready]]] = {}
         for item in members:
             if item.index not in left:
                 continue
@@ -58,8 +58,8 @@ def cut(items: Sequence[Item], inputs: Inputs, slots: Slots, left: set[int]) -> 
             if isinstance(ready, SdopsError):
                 yield Chunk(window, (item,), failure=ready)
             else:
-                by_size.setdefault(ready.image.size, []).append((item, ready))
-        for pairs in by_size.values():
+                alike.setdefault((ready.image.size, item.cell), []).append((item, ready))
+        for pairs in alike.values():
             yield Chunk(window, tuple(item for item, _ in pairs), tuple(ready for _, ready in pairs))
 
 

@@ -74,6 +74,7 @@ def version(_: argparse.Namespace) -> int:
 def run(options: argparse.Namespace) -> int:
     """Runs the job of a request file; its events are the lines."""
     from sdops_runtime import job
+    from sdops_runtime.course import Place
 
     request = protocol.JobRequest.from_json(read_text(options.request))
     if len(request.inputs) != len(options.inputs):
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         failed += event.kind == "item_failed"
         say({"kind": event.kind, **event.data})
 
-    place = job.Place(options.out, options.device, options.overwrite)
+    place = Place(options.out, options.device, options.overwrite)
     last = job.run(request, options.inputs, place, emit)
     if last.kind == "cancelled":
         return INTERRUPTED
@@ -112,7 +113,7 @@ def fetch(options: argparse.Namespace) -> int:
         now = time.monotonic()
         if now - told >= PAUSE or done == total:
             told = now
-            say({"kind": "download", "bytes": done, "total": total})
+            say({"kind": "download", "done": done, "total": total})
 
     found = hub.resolve(
         options.model,
@@ -203,7 +204,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    from sdops_runtime import queue_command  # which prints as is done here
+    # They print as is done here.
+    from sdops_runtime import queue_command
+    from sdops_runtime.fleet import command as fleet_command
 
     parser = _Parser(prog="sdops-runtime", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -242,6 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--folder", type=Path, metavar="DIR", help="for the model (2.6 GB) and the pictures")
     one.set_defaults(run=bench)
     queue_command.add(commands)
+    fleet_command.add(commands)
     return parser
 
 

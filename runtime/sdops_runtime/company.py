@@ -14,6 +14,7 @@ from typing import Any, Callable, Optional
 
 from sdops_runtime import job, memory
 from sdops_runtime.chunks import Chunk, Slots, cut
+from sdops_runtime.course import Place, Tally
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.inputs import Inputs, Ready
 from sdops_runtime.jobfolder import Job, Journal
@@ -21,7 +22,7 @@ from sdops_runtime.maker import Maker, Part
 from sdops_runtime.outbox import Outbox
 from sdops_runtime.outputs import check_outputs
 from sdops_runtime.pipeline import Picture
-from sdops_runtime.protocol import Event, JobRequest, Settings
+from sdops_runtime.protocol import Event, JobRequest
 from sdops_runtime.queue import Queue
 
 #: Settings that may differ between pictures of one batch.
@@ -37,7 +38,7 @@ class Company:
     """The jobs that wait behind one that runs, the host, and may be its guests."""
 
     def __init__(self, queue: Queue, host: Job, request: JobRequest) -> None:
-        self._queue, self._host, self._wanted = queue, host, _kind(request.settings)
+        self._queue, self._host, self._wanted = queue, host, _kind(request)
 
     def crowd(self, size: tuple[int, int]) -> int:
         """How many pictures of a size they want, as far as it matters."""
@@ -95,7 +96,7 @@ class Company:
                 if one.state == "queued" and one.id != self._host.id and not one.cancel:
                     with contextlib.suppress(SdopsError):
                         request = one.request()
-                        if _kind(request.settings) == self._wanted and _is_new(one, request):
+                        if _kind(request) == self._wanted and _is_new(one, request):
                             yield one, request
 
 
@@ -113,8 +114,8 @@ class Guest(Maker):
     ) -> None:
         self._queue, self._job, self.chunk, self._gone = queue, one, chunk, False
         self._journal: Optional[Journal] = None
-        self._tally = job.Tally(request, self._write)
-        place = job.Place(one.out, overwrite=True)
+        self._tally = Tally(request, self._write)
+        place = Place(one.out, overwrite=True)
         super().__init__(request, place, about, slots, Outbox(self._tally.emit))
 
     def come(self, engine: Any, inputs: Inputs) -> bool:
@@ -173,8 +174,11 @@ class Guest(Maker):
             self._gone = True
 
 
-def _kind(settings: Settings) -> dict[str, Any]:
-    """What has to be equal for pictures to be made in one batch, but for their size."""
+def _kind(request: JobRequest) -> object:
+    """What has to be equal for pictures to be made in one batch, but for their size; a sweep is alone."""
+    if request.sweep:
+        return object()
+    settings = request.settings
     kind = dataclasses.asdict(dataclasses.replace(settings, revision=settings.wanted_revision))
     return {name: value for name, value in kind.items() if name not in _FREE}
 

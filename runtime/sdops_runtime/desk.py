@@ -18,6 +18,7 @@ broke says all of it once more.
     jobs(most)                job(…)…, listed(left)     the newest, the oldest of them first
     prune(days, all)          pruned(…)
     log(lines)                log(text)
+    status()                  status(…)                 how the host is right now
 
 Starts without the libraries that make the pictures. Standard library only, Python 3.9.
 """
@@ -31,8 +32,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Optional
 
-from sdops_runtime import __version__, housekeeping, room, waking
+from sdops_runtime import __version__, housekeeping, room, status, waking
 from sdops_runtime.errors import SdopsError
+from sdops_runtime.fleet import membership
 from sdops_runtime.jobfolder import ENDED, Job
 from sdops_runtime.protocol import PROTOCOL, Event, JobRequest
 from sdops_runtime.queue import Queue, check_name, no_room
@@ -101,11 +103,22 @@ class Desk:
             "jobs": self._jobs,
             "prune": self._prune,
             "log": self._log,
+            "status": self._status,
         }
 
     def attend(self, word: str) -> None:
         """Answers until the client asks nothing more, or has gone. word: goes before the first answer."""
         self._out.write(f"\n{word}\n".encode())
+        try:
+            self._greet()
+            while (asked := self._read()) is not None:
+                self._answer(asked)
+        except SdopsError as error:
+            self._say("error", code=error.code, message=error.message, hint=error.hint)
+        except (EOFError, BrokenPipeError):
+            return
+
+    def _greet(self) -> None:
         self._say(
             "hello",
             version=__version__,
@@ -115,14 +128,8 @@ class Desk:
             waiting=self._queue.waiting(),
             free=self._free(),
             memory=room.read(self._queue.root),
+            fleet=membership.outline(self._queue.root),
         )
-        try:
-            while (asked := self._read()) is not None:
-                self._answer(asked)
-        except SdopsError as error:
-            self._say("error", code=error.code, message=error.message, hint=error.hint)
-        except (EOFError, BrokenPipeError):
-            return
 
     def _answer(self, asked: Mapping[str, Any]) -> None:
         action = self._ask.get(str(asked.get("do")))
@@ -269,6 +276,9 @@ class Desk:
 
     def _log(self, asked: Mapping[str, Any]) -> None:
         self._say("log", text=waking.log(self._queue, int(asked["lines"])))
+
+    def _status(self, asked: Mapping[str, Any]) -> None:
+        self._say("status", **status.status(self._queue))
 
     def _tell(self, job: Job, **more: Any) -> None:
         self._say("job", **housekeeping.outline(job), **more)

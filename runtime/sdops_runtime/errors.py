@@ -53,6 +53,9 @@ CODES: dict[str, Code] = {
     "input-lost": Code("a host does not have an input any more that was sent to it"),
     "worker-dead": Code("the worker, which makes the pictures on a host, does not start"),
     "worker-running": Code("another worker serves the queue already"),
+    "fleet-settings": Code("what a host knows of its fleet cannot be read"),
+    "fleet-unusable": Code("what shares jobs out over a fleet is not there or does not start"),
+    "fleet-piece": Code("pictures of a job ended several workers of the fleet"),
     "internal-error": Code("a fault of sdops itself, or one that it does not know yet"),
     "stack-unknown": Code("the manifest names no such stack", usage=True),
 }

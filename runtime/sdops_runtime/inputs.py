@@ -4,7 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from sdops_runtime import images
 from sdops_runtime.errors import SdopsError
@@ -47,6 +47,21 @@ class Inputs:
             while len(self._ready) > AHEAD:
                 self._ready.popitem(last=False)
         return self._ready[number]
+
+    def failure(self, number: int) -> Optional[SdopsError]:
+        """Why input ``number`` is none, as far as that can be said without decoding what was prepared."""
+        if self._prepared is None:
+            opened = self.open(number)
+            return opened if isinstance(opened, SdopsError) else None
+        told = self._prepared[number].failure
+        return None if told is None else SdopsError(*told)
+
+    def data(self, number: int) -> bytes:
+        """The bytes of input ``number``'s file; none where it cannot be read."""
+        try:
+            return self._sources[number].read_bytes()
+        except OSError:
+            return b""
 
     def open_first(self) -> list[Ready]:
         """The good ones of the first inputs; raises the first one's SdopsError if the job has no good one."""

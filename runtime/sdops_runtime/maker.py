@@ -3,19 +3,17 @@
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from sdops_runtime import pipeline, png
 from sdops_runtime.chunks import Chunk, Slots
+from sdops_runtime.course import Place, item_failed
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.inputs import Ready
 from sdops_runtime.outbox import Outbox
-from sdops_runtime.outputs import output_name
+from sdops_runtime.outputs import name_of
 from sdops_runtime.protocol import Event, Item, JobRequest
 from sdops_runtime.record import Record
-
-if TYPE_CHECKING:
-    from sdops_runtime.job import Place
 
 
 class Maker:
@@ -25,7 +23,7 @@ class Maker:
     """
 
     def __init__(
-        self, request: JobRequest, place: "Place", about: Mapping[str, Any], slots: Slots, outbox: Outbox
+        self, request: JobRequest, place: Place, about: Mapping[str, Any], slots: Slots, outbox: Outbox
     ) -> None:
         self._request = request
         self._place = place
@@ -34,8 +32,11 @@ class Maker:
         self.outbox = outbox
         #: Of the pictures that were made.
         self._sizes: set[tuple[int, int]] = set()
-        settings = request.settings
-        self.recipe = pipeline.Recipe(
+
+    def recipe(self, chunk: Chunk) -> pipeline.Recipe:
+        """How the chunk's pictures are made."""
+        settings = self._request.at(chunk.items[0].cell)
+        return pipeline.Recipe(
             settings.strength, settings.steps, settings.guidance, settings.negative_prompt or ""
         )
 
@@ -89,7 +90,7 @@ class Maker:
     def _save(self, item: Item, ready: Ready, picture: pipeline.Picture, seconds: float) -> Event:
         """Writes one picture; returns the event that tells of it. Runs in the outbox's thread."""
         assert picture.image is not None
-        name = output_name(self._request.inputs[item.input], item.seed)
+        name, settings = name_of(self._request, item), self._request.at(item.cell)
         record = Record(
             **{
                 key: self._about[key] for key in ("model", "revision", "stack", "versions", "device", "dtype")
@@ -107,7 +108,7 @@ class Maker:
             flagged=picture.flagged,
             retried_float32=picture.retried,
             **{
-                key: getattr(self._request.settings, key)
+                key: getattr(settings, key)
                 for key in ("negative_prompt", "strength", "guidance", "steps", "background")
             },
         )
@@ -127,12 +128,6 @@ class Maker:
             "retried": picture.retried,
         }
         return Event("image", data)
-
-
-def item_failed(item: Item, error: SdopsError) -> Event:
-    """The event of a picture that is not to be had."""
-    where = {"index": item.index, "seed": item.seed, "input": item.input, "prompt": item.prompt}
-    return Event("item_failed", {**where, "code": error.code, "message": error.message, "hint": error.hint})
 
 
 #: A chunk and whose it is.
@@ -160,7 +155,7 @@ def make(engine: Any, parts: Sequence[Part], batch: int, started: Callable[[], N
 
     host, first = parts[0]
     try:
-        pictures = iter(engine.make(draws, host.recipe, batch, step, on_notice=notice))
+        pictures = iter(engine.make(draws, host.recipe(first), batch, step, on_notice=notice))
     except SdopsError as error:
         # A size that does not fit fails its pictures, and not the others' job.
         if error.code != "out-of-memory" or not host.made_others(first):

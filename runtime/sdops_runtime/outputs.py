@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from sdops_runtime.errors import SdopsError
-from sdops_runtime.protocol import JobRequest
+from sdops_runtime.protocol import Item, JobRequest
 
 #: Free disk space, beyond the pictures' own upper bound, below which a job is not begun.
 SPARE_BYTES = 32 * 2**20
@@ -17,6 +17,15 @@ def output_name(name: str, seed: int) -> str:
     """The file name of a picture: its input's stem, made harmless, and its seed."""
     stem = re.sub(r"[^\w.+-]+", "_", Path(name).stem).strip("._") or "picture"
     return f"{stem[:100]}-{seed}.png"
+
+
+def name_of(request: JobRequest, item: Item) -> str:
+    """The file name of one of a job's pictures; in a sweep it tells strength and guidance, too."""
+    name = output_name(request.inputs[item.input], item.seed)
+    if not request.sweep:
+        return name
+    strength, guidance = request.sweep[item.cell]
+    return f"{name[:-4]}-s{strength:.12g}-g{guidance:.12g}.png"
 
 
 def check_outputs(request: JobRequest, out: Path, overwrite: bool) -> None:
@@ -39,11 +48,7 @@ def check_outputs(request: JobRequest, out: Path, overwrite: bool) -> None:
             "Name another folder with --out.",
         )
     skipped = set(request.skip)
-    names = [
-        output_name(request.inputs[item.input], item.seed)
-        for item in request.items()
-        if item.index not in skipped
-    ]
+    names = [name_of(request, item) for item in request.items() if item.index not in skipped]
     there = [] if overwrite else [name for name in names if (out / name).exists()]
     if there:
         more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"

@@ -8,7 +8,7 @@ byte is sent. No I/O here. Standard library only, Python 3.9.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Optional
 
 from sdops_runtime.errors import SdopsError
@@ -106,12 +106,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to be made: number ``index`` of the job, from input and prompt by position."""
+    """One picture to be made: number ``index`` of the job; input, prompt and sweep's cell by position."""
 
     index: int
     input: int
     prompt: int
     seed: int
+    cell: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ class JobRequest:
     None until then. first: place of picture 0 in its batch, chosen with it.
     prepared: one for each input where they are not the files themselves. skip:
     numbers of pictures that are not to be made; the others come out as if they
-    were.
+    were. sweep: pairs of strength and guidance, in place of the settings' own,
+    each of which makes all of the pictures, from the same seeds.
     """
 
     inputs: tuple[str, ...]
@@ -149,6 +151,7 @@ class JobRequest:
     prepared: Optional[tuple[Prepared, ...]] = None
     skip: tuple[int, ...] = ()
     first: int = 0
+    sweep: tuple[tuple[float, float], ...] = ()
     protocol: int = PROTOCOL
 
     def check(self) -> None:
@@ -166,15 +169,19 @@ class JobRequest:
                     "prompt-empty", f"{which} is empty.", 'Say what to make, as in "wearing a christmas hat".'
                 )
             _check_text("prompt", prompt)
-        self.settings.check()
+        for cell in range(len(self.sweep) or 1):
+            self.at(cell).check()
+        if len(set(self.sweep)) < len(self.sweep):
+            raise _invalid("the sweep has a strength and guidance twice", "Name each value once.")
         if self.batch is not None:
             _check_whole("batch", self.batch, 1, 1024)
         _check_whole("first", self.first, 0, (self.batch or 1) - 1)
-        last = self.settings.seed + self.total - 1
+        seeds = self.total // (len(self.sweep) or 1)
+        last = self.settings.seed + seeds - 1
         if last > MAX_SEED:
             raise _invalid(
-                f"seed {self.settings.seed} leaves no room for {self.total} pictures",
-                f"Use a seed of at most {MAX_SEED - self.total + 1}.",
+                f"seed {self.settings.seed} leaves no room for {seeds} pictures",
+                f"Use a seed of at most {MAX_SEED - seeds + 1}.",
             )
         if self.prepared is not None and len(self.prepared) != len(self.inputs):
             raise SdopsError("request-invalid", "The job request does not tell of each input.")
@@ -184,7 +191,7 @@ class JobRequest:
     @property
     def total(self) -> int:
         """How many pictures the job has, with those that are left out."""
-        return len(self.inputs) * len(self.prompts) * self.settings.images
+        return len(self.inputs) * len(self.prompts) * self.settings.images * (len(self.sweep) or 1)
 
     @property
     def wanted(self) -> int:
@@ -192,19 +199,36 @@ class JobRequest:
         return self.total - len(set(self.skip))
 
     @property
+    def partial(self) -> bool:
+        """Whether others of the job's pictures are made elsewhere, or were before."""
+        return bool(self.skip)
+
+    @property
     def needed(self) -> tuple[int, ...]:
         """The inputs, by number, that pictures are made of."""
         skipped = set(self.skip)
         return tuple(sorted({item.input for item in self.items() if item.index not in skipped}))
 
+    def at(self, cell: int) -> Settings:
+        """The settings in a cell of the sweep; the job's own without one."""
+        if not self.sweep:
+            return self.settings
+        strength, guidance = self.sweep[cell]
+        return replace(self.settings, strength=strength, guidance=guidance)
+
     def items(self) -> tuple[Item, ...]:
-        """Every picture of the job in order: inputs, then prompts, then copies; with those to be left out."""
+        """Every picture of the job, with those to be left out: by cell, then input, prompt and copy.
+
+        Cells come first, so that pictures of the same settings can be made together.
+        """
         found: list[Item] = []
-        for source in range(len(self.inputs)):
-            for prompt in range(len(self.prompts)):
-                for _ in range(self.settings.images):
-                    index = len(found)
-                    found.append(Item(index, source, prompt, self.settings.seed + index))
+        for cell in range(len(self.sweep) or 1):
+            seed = self.settings.seed
+            for source in range(len(self.inputs)):
+                for prompt in range(len(self.prompts)):
+                    for _ in range(self.settings.images):
+                        found.append(Item(len(found), source, prompt, seed, cell))
+                        seed += 1
         return tuple(found)
 
     def to_json(self) -> str:
@@ -237,8 +261,9 @@ class JobRequest:
                 prepared=_prepared(data.get("prepared")),
                 skip=tuple(data.get("skip", ())),
                 first=data.get("first", 0),
+                sweep=tuple((strength, guidance) for strength, guidance in data.get("sweep", ())),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise SdopsError("request-invalid", f"The job request is incomplete: {error}.") from error
 
 
@@ -246,11 +271,13 @@ class JobRequest:
 class Event:
     """Something that happened in a job. Readers ignore kinds and fields they do not know.
 
-    kinds and their fields:
-    loading(model) · download(bytes, total) ·
-    loaded(model, revision, stack, device, dtype, batch, first, seconds) · notice(code, message) ·
-    planned(total, passes) · step(indices, step, steps) ·
-    image(index, name, sha256, seed, input, prompt, input_sha256, width, height, seconds, flagged, retried) ·
+    kinds and their fields, none of which is called bytes (the desk says how many follow by that name):
+    loading(model) · download(done, total: bytes) ·
+    loaded(model, revision, stack, device, dtype, batch, first, seconds; of a fleet members) ·
+    notice(code, message) ·
+    planned(total, passes, fewest) · step(indices, step, steps) ·
+    image(index, name, sha256, seed, input, prompt, input_sha256, width, height, seconds, flagged, retried;
+    of a fleet worker) ·
     item_failed(index, seed, input, prompt, code, message, hint) · and exactly one last of
     done, failed(code, message, hint), cancelled, each with images, failed, flagged (counts),
     missing (seeds of what was not made) and seconds.

@@ -317,7 +317,7 @@ class Queue:
 
     def _end(self, job: Job) -> None:
         """Writes the last event of a job that is cancelled while it waits."""
-        from sdops_runtime.job import summary  # knows images, which nobody else here needs
+        from sdops_runtime.course import summary  # knows images, which nobody else here needs
 
         earlier = job.events()
         if not any(event.terminal for event in earlier):

@@ -22,16 +22,34 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _ASK = ["nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
 
 
-def write(root: Path, engine: Any) -> None:
+def write(root: Path, engine: Any, model: str) -> None:
     """Writes down what a loaded engine's device has. Never raises OSError: it is for convenience alone."""
     from sdops_runtime import device
 
     found = {
         "boot": _boot(),
+        "model": model,
         "name": engine.device.name,
         "total": device.total_bytes(engine.device),
         "room": device.room_bytes(engine.device),
     }
+    _keep(root, found)
+
+
+def forget(root: Path) -> None:
+    """Writes down that no model is in memory any more."""
+    found = _found(root)
+    if found:
+        _keep(root, {**found, "model": None})
+
+
+def model(root: Path) -> Optional[str]:
+    """The model in the worker's memory; None without."""
+    found = _found(root).get("model")
+    return found if isinstance(found, str) else None
+
+
+def _keep(root: Path, found: Mapping[str, Any]) -> None:
     aside = root / f"{NAME}.{os.getpid()}"
     try:
         aside.write_text(json.dumps(found), encoding="utf-8")
@@ -45,13 +63,18 @@ def read(root: Path) -> Optional[Mapping[str, Any]]:
 
     total and room are None for a CPU.
     """
+    found = _found(root)
+    keys = ("name", "total", "room")
+    return {key: found[key] for key in keys} if all(key in found for key in keys) else _ask()
+
+
+def _found(root: Path) -> Mapping[str, Any]:
+    """What was written since the machine started; empty for nothing, and for what is damaged."""
     try:
         found = json.loads((root / NAME).read_text(encoding="utf-8"))
-        if found["boot"] == _boot():
-            return {key: found[key] for key in ("name", "total", "room")}
+        return found if found["boot"] == _boot() else {}
     except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return _ask()
+        return {}
 
 
 def _boot() -> str:

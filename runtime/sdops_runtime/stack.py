@@ -134,6 +134,20 @@ def load(name: Optional[str] = None) -> Stack:
     )
 
 
+@dataclass(frozen=True)
+class Fleet:
+    """What shares a job out over several GPUs; the same for all stacks. lock: file of pip's lock."""
+
+    pins: tuple[Pin, ...]
+    lock: str
+
+
+def fleet() -> Fleet:
+    """What the hosts of a fleet have beside their stack."""
+    data = _manifest()["fleet"]
+    return Fleet(pins=tuple(Pin(**pin) for pin in data["pins"]), lock=data["lock"])
+
+
 def identify(versions: Mapping[str, str]) -> Optional[str]:
     """The stack whose torch, diffusers and transformers these are; None for any other mixture.
 

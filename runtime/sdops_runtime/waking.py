@@ -12,6 +12,7 @@ from pathlib import Path
 
 import sdops_runtime
 from sdops_runtime.errors import SdopsError
+from sdops_runtime.fleet import membership
 from sdops_runtime.queue import Queue
 
 UNIT = "sdops-runtime.service"
@@ -44,9 +45,10 @@ def wake(queue: Queue) -> None:
 
 
 def log(queue: Queue, lines: int) -> str:
-    """The last lines that the worker wrote about itself."""
+    """The last lines that the worker wrote about itself, and on a fleet's host the fleet's services."""
     if _has_service():
-        return _journal(lines)
+        # Several of one field mean any of them; see journalctl(1).
+        return _journal(lines, *(f"_SYSTEMD_USER_UNIT={unit}" for unit in _fleet_units()))
     return _tail(_log_of(queue), lines)
 
 
@@ -77,6 +79,20 @@ def _call(*argv: str) -> "subprocess.CompletedProcess[str]":
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(argv, 1, "", str(error))
+
+
+def _fleet_units() -> list[str]:
+    """The host's services for a fleet."""
+    try:
+        mine = membership.read()
+    except SdopsError:
+        return []
+    if mine is None:
+        return []
+    return [
+        "sdops-fleet-scheduler.service",
+        *(f"sdops-fleet-worker@{slot}.service" for slot in range(mine.slots)),
+    ]
 
 
 def _result() -> str:

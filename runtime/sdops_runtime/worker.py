@@ -6,24 +6,25 @@ Told to stop it finishes the picture in hand. Knows no command line.
 
 import contextlib
 import dataclasses
-import gc
 import logging
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
-from sdops_runtime import dialect, job, room
+from sdops_runtime import course, dialect, job, room
 from sdops_runtime.company import Company
+from sdops_runtime.course import PausedError, Place
 from sdops_runtime.errors import SdopsError
+from sdops_runtime.fleet import membership, sharing
+from sdops_runtime.fleet.membership import Membership
 from sdops_runtime.jobfolder import Job, Journal
-from sdops_runtime.outbox import Emit
-from sdops_runtime.protocol import Event, Settings
+from sdops_runtime.protocol import Event
 from sdops_runtime.queue import Queue
+from sdops_runtime.warm import Warm
 
 #: Seconds between two looks at whether the job that runs was cancelled.
 PAUSE = 0.5
@@ -35,45 +36,8 @@ RETRY = 30.0
 _LOG = logging.getLogger(__name__)
 
 
-class UnwrittenError(job.PausedError):
+class UnwrittenError(PausedError):
     """An event could not be written: the job goes on from the last one that was."""
-
-
-class Warm:
-    """The engine of the last job, for as long as jobs want the same. loaded: told of each new one."""
-
-    def __init__(self, loaded: Callable[[Any], None] = lambda engine: None) -> None:
-        self._tell = loaded
-        self._key: Optional[tuple[Any, ...]] = None
-        self._loaded: Any = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether a model is loaded."""
-        return self._loaded is not None
-
-    def load(self, settings: Settings, place: job.Place, emit: Emit) -> tuple[Any, Mapping[str, Any]]:
-        """What ``job.load`` gives; at once where the last job wanted the same."""
-        key = (settings.model, settings.wanted_revision, settings.dtype, place.wanted)
-        if key == self._key:
-            engine, about = self._loaded
-            engine.seconds = 0.0
-        else:
-            self.drop()  # two models need not fit side by side
-            engine, about = job.load(settings, place, emit)
-            self._key, self._loaded = key, (engine, about)
-            self._tell(engine)
-        return engine, about
-
-    def drop(self) -> None:
-        """Gives the model's memory back."""
-        if not self.holds:
-            return
-        self._key = self._loaded = None
-        gc.collect()
-        torch = sys.modules["torch"]
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 class Worker:
@@ -85,7 +49,9 @@ class Worker:
 
     def __init__(self, queue: Queue, wanted: str = "auto", idle: float = 600.0, leave: bool = False) -> None:
         self._queue, self._wanted, self._idle, self._leave = queue, wanted, idle, leave
-        self._warm = Warm(lambda engine: room.write(queue.root, engine))
+        self._warm = Warm(
+            lambda engine, model: room.write(queue.root, engine, model), lambda: room.forget(queue.root)
+        )
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -102,6 +68,7 @@ class Worker:
 
     def _work(self, ready: Callable[[], None]) -> None:
         with self._queue.serving(), self._queue.listening() as wait:
+            room.forget(self._queue.root)  # of one that was killed
             # Nobody waits for it: whoever needs the libraries first, waits for the rest.
             threading.Thread(target=_import, name="sdops-import").start()
             ready()
@@ -162,8 +129,13 @@ class Worker:
                 journal.append(event)
             except OSError as error:
                 raise UnwrittenError(str(error)) from error
+            if not event.terminal:
+                look()
+
+        def look() -> None:
+            nonlocal looked
             now = time.monotonic()
-            if not event.terminal and now - looked >= PAUSE:
+            if now - looked >= PAUSE:
                 looked = now
                 if self._queue.wants_cancelling(claimed):
                     raise KeyboardInterrupt
@@ -178,8 +150,13 @@ class Worker:
             if event.kind == "loaded":  # the size of the batch decides on bytes: it is chosen once
                 place_in = {"batch": event.data["batch"], "first": event.data.get("first", 0)}
                 request = dataclasses.replace(request, **place_in)
-        place = job.Place(claimed.out, self._wanted, overwrite=True)
+        place = Place(claimed.out, self._wanted, overwrite=True)
+        mine = membership.read()
         try:
+            if mine is not None:
+                self._warm.drop()  # the GPU is the fleet's
+                share = _share(mine, claimed, look, self._stop.is_set)
+                return course.run(request, claimed.inputs(request), place, emit, share, earlier).kind
             return job.run(
                 request,
                 claimed.inputs(request),
@@ -192,14 +169,27 @@ class Worker:
             ).kind
         except UnwrittenError as error:
             raise OSError(str(error)) from error
-        except job.PausedError:
+        except PausedError:
             return "queued"
+
+
+def _share(
+    mine: Membership, claimed: Job, look: Callable[[], None], paused: Callable[[], bool]
+) -> sharing.Sharing:
+    """Shares a job out: over the whole fleet at its head, over the host's own GPUs elsewhere."""
+    from sdops_runtime.fleet import dask_engine
+
+    def usable(name: str) -> bool:
+        return mine.head or name.rpartition("/")[0] == mine.name
+
+    return sharing.Sharing(dask_engine.crew(mine), claimed.id, usable, look, paused)
 
 
 def _import() -> None:
     """Imports the libraries ahead of the first job, which says it if that fails."""
     with contextlib.suppress(SdopsError):
-        dialect.libraries()
+        if membership.read() is None:
+            dialect.libraries()
 
 
 def age() -> float:

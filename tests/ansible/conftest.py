@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import fleet_hosts
 import pytest
 from doubles import env, hub, model_files, package_index, wheelhouse
 from doubles.conda import mirror
@@ -34,6 +36,47 @@ def made(lab: Lab) -> mirror.Mirror:
 def served(lab: Lab, made: mirror.Mirror) -> Service:
     """The look-alike conda mirror in the test network."""
     return made.serve(lab)
+
+
+@pytest.fixture(scope="session")
+def model_hub(lab: Lab, demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    """The hub's double with a gated model: the demo model, with papers."""
+    folder = tmp_path_factory.mktemp("hub") / "model"
+    shutil.copytree(demo_folder, folder)
+    (folder / "README.md").write_text("---\nlicense: creativeml-openrail-m\n---\n")
+    (folder / "LICENSE").write_text(model_files.LICENCE)
+    program = [sys.executable, hub.__file__, "--port", "8080", "--model-dir", folder, "--gated"]
+    return lab.serve(lambda address: [*program, "--bind", address], 8080)
+
+
+@pytest.fixture(scope="session")
+def wheels(lab: Lab) -> Service:
+    """A package index with the wheels of the guide's lock."""
+    program = [
+        sys.executable,
+        "-I",
+        "-m",
+        "http.server",
+        "--directory",
+        wheelhouse.ready(stack.load("guide").cpu_lock),
+    ]
+    return lab.serve(lambda address: [*program, "--bind", address, "8080"], 8080)
+
+
+@pytest.fixture(scope="session")
+def mirrored(made: mirror.Mirror, served: Service, wheels: Service, model_hub: Service) -> dict[str, object]:
+    """Settings of a person who has mirrors of everything, for hosts without a GPU."""
+    version = mirror.VERSIONS[1]
+    return {
+        "sdops_expect_gpu": False,
+        "stack_env_torch_by_pip": True,
+        "sdops_conda_channel_alias": f"{served.url}/channels",
+        "sdops_pip_index_url": f"{wheels.url}/simple",
+        "sdops_hub_endpoint": model_hub.url,
+        "miniconda_base_url": f"{served.url}/miniconda",
+        "miniconda_version": version,
+        "miniconda_sha256": made.installers[version],
+    }
 
 
 @pytest.fixture(scope="session")
@@ -111,3 +154,9 @@ def provisioned(request: pytest.FixtureRequest, fleet: Fleet) -> Host:
     """The host of each release in turn of the fleet that the test's module provisions."""
     need_release(request.param)
     return fleet.hosts[request.param]
+
+
+@pytest.fixture(scope="session")
+def fleet_index(lab: Lab) -> str:
+    """A package index with the real wheels of the fleet's lock."""
+    return fleet_hosts.index(lab)

@@ -117,6 +117,7 @@ def undisturbed(site: Site) -> Undisturbed:
         site.lab.remove(host)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_finished_by_the_next(site: Site, undisturbed: Undisturbed) -> None:
     """At one boundary of each role, and in the middle of the two longest steps. At all: make test-slow."""
     sample = [of_role[len(of_role) // 2] for of_role in undisturbed.boundaries().values()]

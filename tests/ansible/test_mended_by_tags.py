@@ -152,6 +152,7 @@ def test_nothing_is_found_on_a_provisioned_host(doctor):
     assert facts.runtime.current is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_is_printed_mends_it(doctor, name):
     if name == "model-partial":

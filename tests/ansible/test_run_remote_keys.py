@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 
-import pyte
 import pytest
-from people import SDOPS, Person, wait_for
+from people import Person, Terminal, wait_for
 from PIL import Image
 from sdops.jobs import remote
 
@@ -156,58 +154,6 @@ def test_attach_is_left_as_run_is_and_fetch_at_once(person, maker):
     assert "Detached" not in fetched.err
     assert person.sdops("cancel", job).rc == 0
     ends(maker, job, "cancelled")
-
-
-class Terminal:
-    """A command of a person's in a terminal of 80 by 24."""
-
-    def __init__(self, person, *words):
-        self.screen = pyte.Screen(80, 24)
-        self._stream = pyte.ByteStream(self.screen)
-        ours, theirs = os.openpty()
-        os.set_blocking(ours, False)
-        self._ours = ours
-        environment = {**person.environment, "TERM": "xterm-256color", "LINES": "24"}
-        self._cell = person.lab.controller.new_cell()
-        self.process = person.lab.controller.popen(
-            # A session whose terminal this is, so that the key is the terminal's.
-            ["setsid", "--ctty", *SDOPS, *words],
-            cell=self._cell,
-            cwd=person.folder,
-            env=environment,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        self.text = b""
-
-    def read(self):
-        """What is shown."""
-        try:
-            while piece := os.read(self._ours, 1 << 16):
-                self.text += piece
-                self._stream.feed(piece)
-        except OSError:
-            pass
-        return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
-
-    def sees(self, *words):
-        wait_for(lambda: all(word in self.read() for word in words) or self.process.poll() is not None, words)
-        assert all(word in self.read() for word in words), self.read()
-
-    def press(self):
-        os.write(self._ours, b"\x03")
-
-    def end(self):
-        """The exit code."""
-        try:
-            code = self.process.wait(30)
-            self.read()
-            return code
-        finally:
-            self._cell.kill()
-            os.close(self._ours)
 
 
 def test_jobs_are_watched_until_ctrl_c(person, maker):

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles import hub, wheelhouse
-from doubles.conda import mirror
+from doubles import hub, model_files
 from fleets import Fleet, converge, of_each_release
 from hosts.host import Host
-from hosts.lab import Lab, Service
+from hosts.lab import Lab
 from PIL import Image
 from plays import Play
 from sdops_runtime import protocol, stack
@@ -32,52 +29,13 @@ TORCH = GUIDE.pin("torch")
 MODEL = "CompVis/stable-diffusion-v1-4"
 LIBRARIES = "/home/sdops/.conda/envs/env1/lib"
 LAUNCHER = ".local/bin/sdops-runtime"
-LICENCE = "CreativeML Open RAIL-M, as the test has it\n"
 
 
 @pytest.fixture(scope="module")
-def model_hub(lab: Lab, demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
-    """The hub's double with a gated model: the demo model, with papers."""
-    folder = tmp_path_factory.mktemp("hub") / "model"
-    shutil.copytree(demo_folder, folder)
-    (folder / "README.md").write_text("---\nlicense: creativeml-openrail-m\n---\n")
-    (folder / "LICENSE").write_text(LICENCE)
-    program = [sys.executable, hub.__file__, "--port", "8080", "--model-dir", folder, "--gated"]
-    return lab.serve(lambda address: [*program, "--bind", address], 8080)
-
-
-@pytest.fixture(scope="module")
-def wheels(lab: Lab) -> Service:
-    """A package index with the wheels of the guide's lock."""
-    program = [sys.executable, "-I", "-m", "http.server", "--directory", wheelhouse.ready(GUIDE.cpu_lock)]
-    return lab.serve(lambda address: [*program, "--bind", address, "8080"], 8080)
-
-
-@pytest.fixture(scope="module")
-def play(
-    lab: Lab,
-    tmp_path_factory: pytest.TempPathFactory,
-    made: mirror.Mirror,
-    served: Service,
-    wheels: Service,
-    model_hub: Service,
-) -> Play:
-    """site.yml with the settings of a person who has mirrors of everything."""
-    version = mirror.VERSIONS[1]
-    settings = {
-        "sdops_expect_gpu": False,
-        "stack_env_torch_by_pip": True,
-        "sdops_conda_channel_alias": f"{served.url}/channels",
-        "sdops_pip_index_url": f"{wheels.url}/simple",
-        "sdops_hub_endpoint": model_hub.url,
-        "miniconda_base_url": f"{served.url}/miniconda",
-        "miniconda_version": version,
-        "miniconda_sha256": made.installers[version],
-        "hub_token_value": hub.GOOD,
-        "hub_token_check": True,
-        "runtime_prefetch": True,
-    }
-    return Play(lab, tmp_path_factory.mktemp("site"), playbook="site.yml", variables=settings)
+def play(lab: Lab, tmp_path_factory: pytest.TempPathFactory, mirrored: dict[str, object]) -> Play:
+    """site.yml with the settings of a person who has mirrors of everything, and wants the model at once."""
+    variables = {**mirrored, "hub_token_value": hub.GOOD, "hub_token_check": True, "runtime_prefetch": True}
+    return Play(lab, tmp_path_factory.mktemp("site"), playbook="site.yml", variables=variables)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +71,7 @@ def test_the_licence_is_told_and_lies_beside_the_model(fleet: Fleet, host: Host)
     assert "Licence: CreativeML Open RAIL-M" in fleet.first.text
     found = host.run(["find", ".cache/huggingface/hub", "-name", "LICENSE"], user="sdops").stdout.split()
     assert len(found) == 1
-    assert host.run(["cat", *found], user="sdops").stdout == LICENCE
+    assert host.run(["cat", *found], user="sdops").stdout == model_files.LICENCE
 
 
 @pytest.mark.parametrize("how", ["-l", "-i"], ids=["login", "interactive"])

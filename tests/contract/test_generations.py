@@ -17,10 +17,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from sdops_runtime import job
+from sdops_runtime.course import Place
 from sdops_runtime.protocol import JobRequest
 request = JobRequest.from_json(Path(sys.argv[1]).read_text())
 said = []
-last = job.run(request, [Path(sys.argv[2])], job.Place(Path(sys.argv[3]), "cpu"), said.append)
+last = job.run(request, [Path(sys.argv[2])], Place(Path(sys.argv[3]), "cpu"), said.append)
 assert last.kind == "done", last
 print([event.data["stack"] for event in said if event.kind == "loaded"][0])
 """

@@ -11,6 +11,7 @@ from sdops_runtime import stack
 ROOT = Path(__file__).parents[2]
 GENERATED = re.compile(r"<!-- generated:[a-z-]+ -->.*?<!-- /generated -->", re.DOTALL)
 PINS = [pin for name in stack.names() for pin in (*stack.load(name).conda, *stack.load(name).pip)]
+PINS += stack.fleet().pins
 PACKAGES = sorted({pin.name.lower() for pin in PINS} - {"python"})
 #: Versions that cannot be mistaken for anything else, in prose and comments too.
 BARE = sorted({pin.version for pin in PINS if pin.version.count(".") == 2 and pin.name != "python"})

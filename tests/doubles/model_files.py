@@ -46,6 +46,9 @@ UNWANTED = (
     "unet/model.py",
 )
 
+#: What lies beside the model in tests.
+LICENCE = "CreativeML Open RAIL-M, as the test has it\n"
+
 
 def torch_file(size):
     """Bytes of the outer form of torch's .bin files: a zip."""

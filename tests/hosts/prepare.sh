@@ -3,7 +3,7 @@
 # Not root, or no apt: says so and succeeds; the tests then skip with their reason.
 set -eu
 
-packages="mmdebstrap systemd-container iproute2 openssh-client chromium chromium-driver fonts-dejavu-core"
+packages="mmdebstrap systemd-container iproute2 openssh-client chromium chromium-driver fonts-dejavu-core sshfs"
 
 missing=""
 for package in $packages; do

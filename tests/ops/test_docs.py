@@ -2,13 +2,18 @@
 
 import importlib.util
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+from sdops.checks.registry import CHECKS
+from sdops.cli import app
+from typer.main import get_command
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+PAGES = sorted((ROOT / "ops" / "docs").glob("*.md"))
 
 
 def generator():
@@ -47,7 +52,43 @@ def test_every_make_target_named_in_the_readme_exists():
     assert named <= {line.split()[0] for line in listed.splitlines()}
 
 
-def test_every_file_linked_in_the_readme_exists():
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def links(page):
+    """The links of a page to files, with what comes after #."""
+    found = re.findall(r"\]\(([^)]+)\)", page.read_text())
+    return [link.partition("#") for link in found if "://" not in link]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_file_and_place_that_is_linked_exists(page):
+    for file, _, place in links(page):
+        target = page.parent / file if file else page
+        assert target.exists(), file
+        titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE) if place else []
+        assert not place or place in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in titles}
+
+
+def test_troubles_lead_to_checks_of_every_topic():
+    named = {place for file, _, place in links(ROOT / "README.md") if file.endswith("checks.md") and place}
+    topics = {check.topic for check in CHECKS if check.id in named}
+    assert {check.topic for check in CHECKS} - topics == set()
+    assert named <= {check.id for check in CHECKS}
+
+
+WORDS = re.compile(r"^ {4}(?:.venv/bin/)?(sdops [a-z].*?)(?:\s{2,}#.*)?$|`(sdops [a-z][^`…]*)`", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_command_that_is_written_down_is_one(page):
+    """Names and options; what is in capitals stands for something."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for found in WORDS.finditer(text):
+        line = (found[1] or found[2]).partition("|")[0].replace("\n", " ")
+        words = shlex.split(line)[1:]
+        group = get_command(app)
+        context = group.make_context("sdops", ["--help"], resilient_parsing=True)
+        command = group.get_command(context, words[0])
+        assert command is not None, line
+        options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+        options |= {"--help", "-h"}
+        asked = {word for word in words[1:] if word.startswith("-") and word not in ("-", "--")}
+        assert asked <= options, line

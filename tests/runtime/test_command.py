@@ -184,7 +184,7 @@ def test_a_model_is_fetched_and_its_licence_named(call, fake):
     code, lines = call("fetch", NAME)
     assert (code, [line["kind"] for line in lines[:-1]]) == (0, ["download"] * (len(lines) - 1))
     total = lines[-2]["total"]
-    assert lines[-2] == {"kind": "download", "bytes": total, "total": total}
+    assert lines[-2] == {"kind": "download", "done": total, "total": total}
     last = lines[-1]
     assert (last["kind"], last["model"], last["revision"], last["note"]) == ("fetched", NAME, commit, "")
     file = str(Path(last["path"]) / "LICENSE")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from sdops_runtime import images, job, queue
+from sdops_runtime.course import Place
 from sdops_runtime.jobfolder import Journal
 from sdops_runtime.protocol import Event, JobRequest, Prepared, Settings
 
@@ -133,7 +134,23 @@ def test_it_says_what_it_is_first(client):
         "serving": False,
         "waiting": 0,
         "memory": hello["memory"],
+        "fleet": None,
     }
+
+
+def test_it_says_of_which_fleet_the_host_is(client, place, tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    settings = tmp_path / ".config/sdops/fleet.json"
+    settings.parent.mkdir(parents=True)
+    words = ("name", "address", "scheduler", "authority", "certificate", "key", "libraries")
+    told = {**dict.fromkeys(words, ""), "head": True, "port": 8790, "slots": 1, "gpu": False}
+    settings.write_text(json.dumps(told))
+    assert client().hello["fleet"] == {"head": True, "members": []}
+    (place.root / "members.json").write_text('[{"name": "gpu1/0", "busy": true}]')
+    assert client().hello["fleet"] == {"head": True, "members": [{"name": "gpu1/0", "busy": True}]}
+    # Before a job is brought to it that it could not make.
+    settings.write_text("{")
+    assert client().hello["code"] == "fleet-settings"
 
 
 def test_an_input_is_sent_once_and_kept_only_if_it_is_the_right_one(client, place, photo, served):
@@ -241,6 +258,19 @@ def test_what_has_happened_so_far_is_told_without_waiting_and_without_pictures(c
     assert said[1]["state"] == "running"
 
 
+def test_a_download_is_told_and_nothing_is_taken_for_its_bytes(client, place, photo, served):
+    request, data = prepared(photo)
+    one = client()
+    bring(one, request, data)
+    journal = Journal(place.job(NAME))
+    journal.append(Event("download", {"done": 5, "total": 7}))
+    journal.append(Event("loading", {"model": "demo"}))
+    journal.close()
+    said = one.follow(NAME, wait=False)
+    assert [line.get("event", line["kind"]) for line in said] == ["download", "loading", "ended"]
+    assert (said[0]["done"], said[0]["total"]) == (5, 7)
+
+
 def test_a_job_that_ended_long_ago_is_said_to_have_ended(client, place, photo, served):
     request, data = prepared(photo)
     one = client()
@@ -277,7 +307,7 @@ def test_where_there_is_no_service_a_worker_is_started_that_outlives_the_connect
 def place_of_its_own(request, photo, folder):
     """The hashes of a job that runs in this process."""
     events = []
-    job.run(request, [photo], job.Place(folder, "cpu"), events.append)
+    job.run(request, [photo], Place(folder, "cpu"), events.append)
     return [event.data["sha256"] for event in events if event.kind == "image"]
 
 
@@ -372,5 +402,31 @@ def test_what_was_sent_and_has_changed_is_not_taken_for_it(photo, tmp_path, libr
     sent = tmp_path / "sent"
     Image.new("RGB", (64, 64)).save(sent, "PNG")
     events = []
-    last = job.run(request, [sent], job.Place(tmp_path / "out", "cpu"), events.append)
+    last = job.run(request, [sent], Place(tmp_path / "out", "cpu"), events.append)
     assert (last.kind, last.data["code"]) == ("failed", "image-unreadable")
+
+
+def test_it_says_how_the_host_is(client, place, photo, served):
+    one = client()
+
+    def told(*keys):
+        said = one.ask("status")
+        return [said[key] for key in keys]
+
+    assert told("serving", "waiting", "job", "error", "model") == [True, 0, None, None, None]
+    request, data = prepared(photo)
+    bring(one, request, data)
+    assert told("waiting", "job") == [1, None]
+    job = place.claim()
+    journal = Journal(job)
+    journal.append(Event("step", {"indices": [0], "step": 1, "steps": 4}))
+    (about, step), waiting = told("job", "step"), told("waiting")
+    assert ((about["job"], about["made"], about["wanted"]), step, waiting) == ((NAME, 0, 1), 0.25, [0])
+    ending = {"images": 0, "failed": 0, "flagged": 0, "missing": [7], "seconds": 1.0}
+    reason = {"code": "model-broken", "message": "It is broken.", "hint": ""}
+    journal.append(Event("failed", {**ending, **reason}))
+    journal.close()
+    place.leave(job, "failed")
+    (error,) = told("error")
+    assert (error["job"], error["message"], told("job")) == (NAME, "It is broken.", [None])
+    assert time.time() - error["at"] < 60

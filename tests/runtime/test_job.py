@@ -8,6 +8,7 @@ import numpy
 import pytest
 from PIL import Image
 from sdops_runtime import job, outputs, png
+from sdops_runtime.course import Place
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.protocol import JobRequest, Settings
 
@@ -26,7 +27,7 @@ def run(sources, out, prompts=("a hat",), batch=None, overwrite=False, watch=Non
         if watch is not None:
             watch(event)
 
-    last = job.run(request, sources, job.Place(out, "cpu", overwrite), emit)
+    last = job.run(request, sources, Place(out, "cpu", overwrite), emit)
     assert events[-1] is last
     assert [event for event in events if event.terminal] == [last]
     return events
@@ -52,7 +53,7 @@ def test_events_of_a_job_come_in_order(photo, tmp_path):
     kinds = [event.kind for event in events if event.kind != "notice"]
     steps = ["step"] * 3 + ["image"]
     assert kinds == ["loading", "loaded", "planned", *steps, *steps, "done"]
-    assert of_kind(events, "planned") == [{"total": 2, "passes": 3}]
+    assert of_kind(events, "planned") == [{"total": 2, "passes": 3, "fewest": 3}]
     last = dict(events[-1].data)
     assert last.pop("seconds") > 0
     assert last == {"images": 2, "failed": 0, "flagged": 0, "missing": []}

@@ -33,7 +33,7 @@ def test_what_the_worker_found_is_told(tmp_path, monkeypatch, smi):
     smi("exit 9")
     monkeypatch.setattr(device, "total_bytes", lambda chosen: 10_737_418_240)
     monkeypatch.setattr(device, "room_bytes", lambda chosen: 9_000_000_000)
-    room.write(tmp_path, Loaded())
+    room.write(tmp_path, Loaded(), "demo")
     assert room.read(tmp_path) == {"name": "GRID A100D-10C", "total": 10_737_418_240, "room": 9_000_000_000}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", room.NAME]
 
@@ -41,7 +41,7 @@ def test_what_the_worker_found_is_told(tmp_path, monkeypatch, smi):
 def test_of_a_cpu_there_is_nothing_to_tell(tmp_path):
     Loaded.device, before = device.Device("cpu", "CPU"), Loaded.device
     try:
-        room.write(tmp_path, Loaded())
+        room.write(tmp_path, Loaded(), "demo")
     finally:
         Loaded.device = before
     assert room.read(tmp_path) == {"name": "CPU", "total": None, "room": None}
@@ -50,14 +50,14 @@ def test_of_a_cpu_there_is_nothing_to_tell(tmp_path):
 def test_a_queue_that_cannot_be_written_does_not_matter(tmp_path, monkeypatch):
     monkeypatch.setattr(device, "total_bytes", lambda chosen: 1)
     monkeypatch.setattr(device, "room_bytes", lambda chosen: 1)
-    room.write(tmp_path / "none", Loaded())
+    room.write(tmp_path / "none", Loaded(), "demo")
 
 
 def test_what_was_found_before_the_machine_started_anew_counts_no_more(tmp_path, monkeypatch, smi):
     smi("echo 'NVIDIA A100, 40960, 40000'")
     monkeypatch.setattr(device, "total_bytes", lambda chosen: 1)
     monkeypatch.setattr(device, "room_bytes", lambda chosen: 1)
-    room.write(tmp_path, Loaded())
+    room.write(tmp_path, Loaded(), "demo")
     boot = tmp_path / "boot_id"
     boot.write_text("another\n")
     monkeypatch.setattr(room, "_BOOT", boot)

@@ -120,6 +120,12 @@ def test_a_lock_is_hashes_and_nothing_of_the_machine_it_was_made_on(name, with_g
         )
 
 
+def test_the_fleets_lock_holds_its_pins_for_all_pythons():
+    text = pkgutil.get_data("sdops_runtime", f"locks/{stack.fleet().lock}").decode()
+    assert all(f"\n{pin.name}=={pin.version} \\\n" in "\n" + text for pin in stack.fleet().pins)
+    assert "python_full_version < '3.10'" in text
+
+
 def test_the_guides_torch_is_condas_on_a_gpu_host():
     guide = stack.load("guide")
     assert "\ntorch==" not in "\n" + guide.lock_text()

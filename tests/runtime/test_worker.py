@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from sdops_runtime import job, queue, worker
+from sdops_runtime.course import Place
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.jobfolder import Journal
 from sdops_runtime.pipeline import Engine
@@ -286,7 +287,7 @@ def test_waiting_jobs_of_equal_settings_share_batches_and_keep_their_own_files(
     for one, data in zip(jobs, chosen):
         alone = dataclasses.replace(one.request(), batch=data["batch"], first=data["first"])
         out = place.root / "alone" / one.id
-        job.run(alone, [photo], job.Place(out, "cpu"), lambda event: None)
+        job.run(alone, [photo], Place(out, "cpu"), lambda event: None)
         made = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir()}
         assert made == pictures(one)
 

@@ -5,12 +5,18 @@ from typing import Annotated
 
 import typer
 
+from sdops import complete
 from sdops.commands.options import Inventory, Json
 
 
 def bench(
     host: Annotated[
-        str, typer.Argument(metavar="[HOST]", help="Host of the inventory; local is this machine.")
+        str,
+        typer.Argument(
+            metavar="[HOST]",
+            help="Host of the inventory; local is this machine.",
+            autocompletion=complete.hosts,
+        ),
     ] = "local",
     size: Annotated[
         str, typer.Option("--size", metavar="SIZE", help="Model: full, small, or auto (full on a GPU).")

@@ -4,11 +4,17 @@ from typing import Annotated
 
 import typer
 
+from sdops import complete
 from sdops.commands.options import Hosts, Inventory, Json
 
 
 def cancel(
-    job: Annotated[list[str], typer.Argument(metavar="JOB…", help="The jobs' names, or the ends of them.")],
+    job: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="JOB…", help="The jobs' names, or the ends of them.", autocompletion=complete.jobs
+        ),
+    ],
     host: Hosts = None,
     inventory: Inventory = None,
     as_json: Json = False,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sdops import complete
 from sdops.errors import SdopsError
 
 
@@ -15,6 +16,7 @@ def doctor(
             metavar="[HOST|GROUP]…",
             help="Hosts, groups or patterns of the inventory, or local. All of the inventory if left out.",
             show_default=False,
+            autocompletion=complete.hosts,
         ),
     ] = None,
     inventory: Annotated[

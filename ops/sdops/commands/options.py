@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from sdops import complete
+
 Hosts = Annotated[
     list[str] | None,
     typer.Option(
         "--host",
         metavar="NAME",
         help="Host, group or pattern of the inventory; repeat for several. All if left out.",
+        autocompletion=complete.hosts,
     ),
 ]
 Inventory = Annotated[
@@ -24,6 +27,7 @@ Job = Annotated[
         metavar="[JOB]",
         help="The job's name, or the end of it. The last one given to a host from here if left out.",
         show_default=False,
+        autocompletion=complete.jobs,
     ),
 ]
 Out = Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sdops import complete
 from sdops.commands.options import Inventory, Json
 
 
@@ -31,7 +32,12 @@ def replay(
     ] = None,
     host: Annotated[
         str,
-        typer.Option("--host", metavar="NAME", help="Host, group or pattern of the inventory."),
+        typer.Option(
+            "--host",
+            metavar="NAME",
+            help="Host, group or pattern of the inventory.",
+            autocompletion=complete.hosts,
+        ),
     ] = "local",
     inventory: Inventory = None,
     device: Annotated[

@@ -10,7 +10,7 @@ from sdops.errors import SdopsError
 from sdops.jobs import local, remote
 from sdops.jobs.follower import Watch
 from sdops.jobs.local import Outcome
-from sdops.jobs.place import Place, least_busy, places
+from sdops.jobs.place import Place, choose, places
 from sdops.jobs.request import Asked
 
 
@@ -37,7 +37,7 @@ def run(
     def skipped(error: SdopsError) -> None:
         watch(Event("notice", {"code": error.code, "message": f"{error.message} {error.hint}".strip()}))
 
-    place = least_busy(found, skipped)
+    place = choose(found, skipped)
     return remote.run(_as_the_host_is_set(asked, place), place, out, overwrite, watch, detach, force)
 
 

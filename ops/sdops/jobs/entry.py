@@ -25,6 +25,7 @@ class Begun:
 
     run: names it in this file. job: its name on the host, None on this machine. time: UTC, ISO 8601.
     drawn: whether its seed was, instead of given. settings: see ``common``. batch: None until it is known.
+    sweep: as in protocol.JobRequest.
     """
 
     run: str
@@ -38,6 +39,7 @@ class Begun:
     prompts: tuple[str, ...]
     inputs: tuple[Input, ...]
     batch: int | None
+    sweep: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ def _begun(data: Mapping[str, Any]) -> Begun:
         settings=_scalars(data["settings"]),
         prompts=tuple(_fields({"text": text}, {"text": _TEXT})["text"] for text in data["prompts"]),
         inputs=tuple(Input(**_fields(one, _INPUT)) for one in data["inputs"]),
+        sweep=tuple((_number(strength), _number(guidance)) for strength, guidance in data.get("sweep", ())),
     )
 
 
@@ -166,6 +169,13 @@ def _fields(data: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]]) -> d
     for name, value in found.items():
         if type(value) not in kinds[name]:
             raise TypeError(name)
+    return found
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError("no number")
+    found: float = value
     return found
 
 

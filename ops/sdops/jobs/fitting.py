@@ -31,8 +31,10 @@ def foretell(request: JobRequest, said: Any, stack: str) -> Iterator[str]:
     name = str(said.get("name", "the GPU"))[:100]
 
     def plan(free: int) -> memory.Plan:
-        guided = settings.guidance > 1
-        return memory.plan(free, *size, network, request.total, batch=request.batch, guided=guided, name=name)
+        cells = len(request.sweep) or 1
+        guided = any(request.at(cell).guidance > 1 for cell in range(cells))
+        total = request.total // cells
+        return memory.plan(free, *size, network, total, batch=request.batch, guided=guided, name=name)
 
     plan(total - memory.resident(network))
     try:

@@ -66,6 +66,7 @@ def run(
     force: all of them. Raises SdopsError.
     """
     from sdops_runtime import job
+    from sdops_runtime.course import Place
 
     from sdops.jobs.plan import plan
     from sdops.jobs.recorder import Recorder
@@ -84,7 +85,7 @@ def run(
         recorder.take(event)
         watch(event)
 
-    job.run(asked.request, asked.sources, job.Place(out, device, planned.overwrite), emit)
+    job.run(asked.request, asked.sources, Place(out, device, planned.overwrite), emit)
     return outcome
 
 

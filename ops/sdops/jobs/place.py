@@ -2,11 +2,11 @@
 
 import shlex
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sdops.desk import Conversation
 from sdops.desk_words import nonsense
@@ -14,6 +14,7 @@ from sdops.errors import SdopsError
 from sdops.facts.wanted import Wanted
 from sdops.inventory import Host
 from sdops.transport import Session, hint, open_session
+from sdops.transport_settings import Way, find_way
 
 T = TypeVar("T")
 
@@ -41,6 +42,15 @@ class Place:
         finally:
             conversation.close()
             session.close()
+
+    def way(self) -> Way:
+        """How ssh gets there."""
+        host = self.host
+        return find_way(host.address, user=host.user, port=host.port, key=host.key, args=host.ssh_args)
+
+    def test(self) -> None:
+        """Logs in, to have said in our words what ssh would say in its own."""
+        self._session().close()
 
     def _session(self) -> Session:
         try:
@@ -76,6 +86,19 @@ def places(words: Sequence[str], inventory: Sequence[Path | str]) -> tuple[Place
     return tuple(made)
 
 
+def only(word: str, inventory: Sequence[Path | str]) -> Place:
+    """The one host that a name means; never this machine. Raises SdopsError("usage") for several."""
+    found = [one for one in places([word], inventory) if not one.host.local]
+    if len(found) != 1:
+        named = ", ".join(one.name for one in found)
+        raise SdopsError(
+            "usage",
+            f"{word} is {'several hosts' if found else 'this machine'}, and one host is needed.",
+            f"Name one of {named}." if found else "Name a host of the inventory.",
+        )
+    return found[0]
+
+
 def each(found: Sequence[Place], call: Callable[[Place], T]) -> list[T | SdopsError]:
     """Calls something for all hosts at the same time; in their order, what came of it."""
     results: list[T | SdopsError | None] = [None] * len(found)
@@ -98,30 +121,46 @@ def each(found: Sequence[Place], call: Callable[[Place], T]) -> list[T | SdopsEr
     return [_or_fault(result, one) for result, one in zip(results, found, strict=True)]
 
 
-def least_busy(found: Sequence[Place], skipped: Callable[[SdopsError], None]) -> Place:
-    """The host with the fewest jobs that run or wait. skipped: told of each that cannot be asked.
+def choose(found: Sequence[Place], skipped: Callable[[SdopsError], None]) -> Place:
+    """The head of a fleet, if one is among several hosts; else the one with the fewest jobs that run or wait.
 
-    Raises the first one's SdopsError if none can.
+    skipped: told of each that cannot be asked. Raises the first one's SdopsError if none can, and
+    SdopsError("fleet-head-away") where others of a fleet can and its head, which has its jobs, cannot.
     """
     if len(found) == 1:
         return found[0]
 
-    def ask(place: Place) -> int:
+    def ask(place: Place) -> tuple[int, Mapping[str, Any]]:
         with place.conversation() as conversation:
             conversation.demand_same_runtime()
-            waiting = conversation.hello().data.get("waiting")
+            told = conversation.hello().data
+            waiting, fleet = told.get("waiting"), told.get("fleet")
             if not isinstance(waiting, int):
                 raise nonsense("no word of how busy it is")
-            return waiting
+            return waiting, fleet if isinstance(fleet, Mapping) else {}
 
     answers = each(found, ask)
     errors = [one for one in answers if isinstance(one, SdopsError)]
     if len(errors) == len(found):
         raise errors[0]
+    busy = [
+        (not fleet.get("head"), waiting, number, bool(fleet))
+        for number, (waiting, fleet) in (
+            (number, one) for number, one in enumerate(answers) if not isinstance(one, SdopsError)
+        )
+    ]
+    not_head, _, number, of_fleet = min(busy)
     for error in errors:
-        skipped(error)
-    counts = [(one, number) for number, one in enumerate(answers) if not isinstance(one, SdopsError)]
-    return found[min(counts)[1]]
+        # Whoever is away from a fleet is the fleet's business, not the job's.
+        if not_head:
+            skipped(error)
+    if not_head and of_fleet and errors:
+        raise SdopsError(
+            "fleet-head-away",
+            f"{found[number].name} belongs to a fleet whose head cannot be asked: {errors[0].message}",
+            f"{errors[0].hint} Or name one host: --host {found[number].name}".strip(),
+        )
+    return found[number]
 
 
 def _or_fault(result: T | SdopsError | None, place: Place) -> T | SdopsError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sdops_runtime.outputs import output_name
+from sdops_runtime.outputs import name_of
 from sdops_runtime.protocol import Event, JobRequest
 from sdops_runtime.protocol import Item as Wanted
 
@@ -111,12 +111,17 @@ def _is_same(job: Begun, asked: Asked, hashes: Sequence[str | None], out: Path, 
     An input of which that job made no picture is the same if its path is: it may have been mended.
     """
     request = asked.request
-    if (job.prompts, job.images) != (request.prompts, request.settings.images):
+    theirs, ours = (
+        (job.prompts, job.images, job.sweep),
+        (request.prompts, request.settings.images, request.sweep),
+    )
+    if theirs != ours:
         return False
     if job.settings != manifest.common(request.settings) or len(job.inputs) != len(asked.sources):
         return False
+    each = len(job.prompts) * job.images
     fruitful = {
-        item.index // (len(job.prompts) * job.images)
+        item.index // each % len(job.inputs)
         for item in written.items
         if item.run == job.run and item.output is not None
     }
@@ -133,9 +138,8 @@ def _there(
 ) -> Iterator[Mapping[str, Any]]:
     """The pictures of a job that are in the folder as they were made."""
     known = {_key(item.input.sha256, item.prompt, item.seed, item.settings): item for item in written.items}
-    settings = manifest.common(request.settings)
     for wanted in request.items():
-        prompt = request.prompts[wanted.prompt]
+        settings, prompt = manifest.common(request.at(wanted.cell)), request.prompts[wanted.prompt]
         found = known.get(_key(hashes[wanted.input], prompt, wanted.seed, settings))
         if found is None or found.output is None or found.input.sha256 is None:
             continue
@@ -171,7 +175,7 @@ def _unfinished(
 def _may_replace(request: JobRequest, out: Path, written: Manifest, overwrite: bool) -> bool:
     """True, or SdopsError("output-exists") for a file in the way that the manifest does not know."""
     ours = {item.output.name for item in written.items if item.output is not None}
-    names = (output_name(request.inputs[item.input], item.seed) for item in request.items())
+    names = (name_of(request, item) for item in request.items())
     stranger = next((name for name in names if name not in ours and (out / name).exists()), None)
     if stranger is not None and not overwrite:
         raise SdopsError(
@@ -194,7 +198,7 @@ def _with_orphans(
     listed = {item.output.name for item in written.items if item.output is not None}
     found = []
     for wanted in request.items():
-        name = output_name(request.inputs[wanted.input], wanted.seed)
+        name = name_of(request, wanted)
         if name not in listed and (out / name).exists():
             orphan = _orphan(same[-1], wanted, request, hashes[wanted.input], out / name)
             found += [orphan] if orphan else []
@@ -207,7 +211,7 @@ def _orphan(job: Begun, wanted: Wanted, request: JobRequest, sha256: str | None,
     """The item that the picture in ``path`` is, if its record says that it is that one."""
     from sdops_runtime.png import read_record  # which brings Pillow along
 
-    settings, prompt = request.settings, request.prompts[wanted.prompt]
+    settings, prompt = request.at(wanted.cell), request.prompts[wanted.prompt]
     try:
         record = read_record(path)
     except SdopsError:
@@ -236,7 +240,7 @@ def _orphan(job: Begun, wanted: Wanted, request: JobRequest, sha256: str | None,
         input=Input(job.inputs[wanted.input].path, sha256),
         prompt=prompt,
         seed=wanted.seed,
-        settings=job.settings,
+        settings=manifest.common(settings),
         batch=record.batch,
         engine={name: getattr(record, name) for name in ("model", "revision", "stack", "device", "dtype")},
         output=Output(

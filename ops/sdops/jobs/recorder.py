@@ -28,7 +28,6 @@ class Recorder:
         prepared = request.prepared or ()
         hashes = hashes or [one.original or None for one in prepared] or [None] * len(asked.sources)
         self._asked, self._out, self._host, self._job = asked, out, host, job
-        self._settings = manifest.common(request.settings)
         self._items = request.items()
         self._hashes = hashes
         self._engine: Mapping[str, Any] = {}
@@ -54,10 +53,11 @@ class Recorder:
                 seed=request.settings.seed,
                 drawn=self._asked.drawn,
                 images=request.settings.images,
-                settings=self._settings,
+                settings=manifest.common(request.settings),
                 prompts=request.prompts,
                 inputs=tuple(map(self._input, range(len(request.inputs)))),
                 batch=self._batch,
+                sweep=request.sweep,
             ),
         )
         self._begun = True
@@ -96,7 +96,7 @@ class Recorder:
             input=used,
             prompt=self._asked.request.prompts[wanted.prompt],
             seed=wanted.seed,
-            settings=self._settings,
+            settings=manifest.common(self._asked.request.at(wanted.cell)),
             batch=self._batch,
             engine=self._engine,
             output=what if isinstance(what, Output) else None,

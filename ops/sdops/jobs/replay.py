@@ -47,7 +47,8 @@ def maker(host: str, inventory: Sequence[Path | str], device: str) -> Maker:
     if host != local.NAME:
         return _maker_on(host, inventory, device)
     from sdops_runtime import job
-    from sdops_runtime.worker import Warm
+    from sdops_runtime.course import Place
+    from sdops_runtime.warm import Warm
 
     warm = Warm()  # the next picture's model is most often the same
 
@@ -58,7 +59,7 @@ def maker(host: str, inventory: Sequence[Path | str], device: str) -> Maker:
             outcome.take(event)
             watch(event)
 
-        job.run(asked.request, asked.sources, job.Place(out, device), emit, loader=warm.load)
+        job.run(asked.request, asked.sources, Place(out, device), emit, loader=warm.load)
         return outcome
 
     return make

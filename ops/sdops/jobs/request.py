@@ -25,11 +25,17 @@ class Asked:
     drawn: bool = False
 
 
-def ask(words: Sequence[str], prompts: Sequence[str], prompts_file: Path | None, settings: Settings) -> Asked:
+def ask(
+    words: Sequence[str],
+    prompts: Sequence[str],
+    prompts_file: Path | None,
+    settings: Settings,
+    sweep: Sequence[tuple[float, float]] = (),
+) -> Asked:
     """Returns the checked job that ``IMAGE… [PROMPT]`` and the prompt options describe.
 
-    Without a prompt option the last word is the prompt. Raises SdopsError:
-    input-missing, prompt-empty, prompts-unreadable, settings-invalid, image-missing.
+    sweep: pairs of strength and guidance. Without a prompt option the last word is the prompt. Raises
+    SdopsError: input-missing, prompt-empty, prompts-unreadable, settings-invalid, image-missing.
     """
     texts = list(prompts)
     if prompts_file is not None:
@@ -56,7 +62,7 @@ def ask(words: Sequence[str], prompts: Sequence[str], prompts_file: Path | None,
             'Name one: sdops run photo.jpg "wearing a christmas hat"',
         )
     sources = tuple(Path(name) for name in names)
-    request = JobRequest(tuple(source.name for source in sources), tuple(texts), settings)
+    request = JobRequest(tuple(source.name for source in sources), tuple(texts), settings, sweep=tuple(sweep))
     request.check()
     hint = "Check the file's name and folder."
     if prompts or prompts_file is not None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sdops_runtime.outputs import output_name
+from sdops_runtime.outputs import name_of
 from sdops_runtime.protocol import JobRequest
 
 from sdops.errors import SdopsError
@@ -20,9 +20,7 @@ class Saver:
         skipped = set(request.skip)
         #: The picture's name for each number of a picture that is made.
         self.names = {
-            item.index: output_name(request.inputs[item.input], item.seed)
-            for item in request.items()
-            if item.index not in skipped
+            item.index: name_of(request, item) for item in request.items() if item.index not in skipped
         }
         self._saved: set[str] = set()
 

@@ -21,7 +21,7 @@ _ENDING: Mapping[str, tuple[type, ...]] = {
 #: What each kind has to have; see protocol.Event.
 FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "loading": {"model": _TEXT},
-    "download": {"bytes": _NUMBER, "total": _NUMBER},
+    "download": {"done": _NUMBER, "total": _NUMBER},
     "loaded": {
         "model": _TEXT,
         "device": _TEXT,

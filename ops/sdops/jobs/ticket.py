@@ -62,13 +62,13 @@ def match(word: str) -> Ticket | None:
     """What is remembered of the job of that name, or of the only one whose name ends so."""
     if NAME.fullmatch(word):
         return find(word)
-    names = [name for name in _names() if name.endswith(word)]
-    return find(names[0]) if len(names) == 1 else None
+    found = [name for name in names() if name.endswith(word)]
+    return find(found[0]) if len(found) == 1 else None
 
 
 def last() -> str | None:
     """The job that was given to a host last."""
-    return max(_names(), default=None)
+    return max(names(), default=None)
 
 
 def forget(job: str) -> None:
@@ -77,7 +77,8 @@ def forget(job: str) -> None:
         (folder() / f"{job}.json").unlink()
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
+    """The names of all jobs that are remembered, in no order."""
     with suppress(OSError):
         return [path.stem for path in folder().glob("*.json") if NAME.fullmatch(path.stem)]
     return []

@@ -1,12 +1,14 @@
 """How the end of a job is shown: a table of files, or one JSON document, and the exit code."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
+from sdops_runtime.protocol import JobRequest
 
 from sdops.errors import Exit, SdopsError
 from sdops.errors import exit_code as code_of
@@ -26,17 +28,19 @@ def exit_code(outcome: Outcome) -> Exit:
     return Exit.FAILED if outcome.failed or outcome.unsaved else Exit.OK
 
 
-def render(outcome: Outcome, as_json: bool) -> None:
-    """Prints the pictures made, then what is missing and why."""
+def render(outcome: Outcome, as_json: bool, sheets: Sequence[Path] = ()) -> None:
+    """Prints the pictures made, then what is missing and why. sheets: contact sheets of them."""
     if as_json:
-        document(as_data(outcome))
+        document(as_data(outcome, sheets))
         return
     if outcome.pictures or outcome.there:
         results().print(_table(outcome))
+    for sheet in sheets:
+        results().print(plain(f"Contact sheet: {sheet}"), soft_wrap=True)
     _say_rest(outcome)
 
 
-def as_data(outcome: Outcome) -> dict[str, Any]:
+def as_data(outcome: Outcome, sheets: Sequence[Path] = ()) -> dict[str, Any]:
     """The document of ``--json``; ``ok`` is true when every picture is here.
 
     made: whether a picture was made now, or was here already.
@@ -61,19 +65,34 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
                 "file": str(outcome.out / picture["name"]),
                 "input": inputs[picture["input"]],
                 "prompt": request.prompts[picture["prompt"]],
+                **_varied(request, picture),
                 "made": made,
             }
             for picture, made in _all(outcome)
         ],
         "failed": [
-            {**item, "input": inputs[item["input"]], "prompt": request.prompts[item["prompt"]]}
+            {
+                **item,
+                "input": inputs[item["input"]],
+                "prompt": request.prompts[item["prompt"]],
+                **_varied(request, item),
+            }
             for item in outcome.failed
         ],
+        **({"sheets": [str(sheet) for sheet in sheets]} if request.sweep else {}),
         "unsaved": [failure.as_data(error) for error in outcome.unsaved],
         "notices": outcome.notices,
         "missing_seeds": last.get("missing", []),
         "seconds": last.get("seconds"),
     }
+
+
+def _varied(request: JobRequest, picture: Mapping[str, Any]) -> dict[str, float]:
+    """Strength and guidance of a sweep's picture; nothing where all have the same."""
+    if not request.sweep:
+        return {}
+    settings = request.at(picture["index"] // (request.total // len(request.sweep)))
+    return {"strength": settings.strength, "guidance": settings.guidance}
 
 
 def _all(outcome: Outcome) -> list[tuple[Mapping[str, Any], bool]]:
@@ -85,9 +104,11 @@ def _all(outcome: Outcome) -> list[tuple[Mapping[str, Any], bool]]:
 
 def _table(outcome: Outcome) -> Table:
     mixed = bool(outcome.pictures and outcome.there)
-    headings = ["picture", "seed", "size", "seconds", "flagged", *(["made"] if mixed else [])]
+    request = outcome.asked.request
+    varied = ["strength", "guidance"] if request.sweep else []
+    headings = ["picture", "seed", *varied, "size", "seconds", "flagged", *(["made"] if mixed else [])]
     rows = [_row(outcome, picture, made)[: len(headings)] for picture, made in _all(outcome)]
-    prompts = outcome.asked.request.prompts
+    prompts = request.prompts
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("picture", overflow="fold")
     if len(prompts) > 1:
@@ -109,6 +130,7 @@ def _row(outcome: Outcome, picture: Mapping[str, Any], made: bool) -> list[Text]
     return [
         plain(str(outcome.out / picture["name"])),
         Text(str(picture["seed"])),
+        *(Text(f"{value:g}") for value in _varied(outcome.asked.request, picture).values()),
         Text(f"{picture['width']}x{picture['height']}"),
         Text("" if picture["seconds"] is None else f"{picture['seconds']:.1f}"),
         _flag(picture["flagged"]),
@@ -149,23 +171,25 @@ def _say_rest(outcome: Outcome) -> None:
         made, wanted = len(outcome.pictures), outcome.asked.request.wanted
         console.print(f"{made} of {wanted} pictures made; {len(missing)} missing.", soft_wrap=True)
         if missing:
-            console.print(_how_to_go_on(), soft_wrap=True)
+            console.print(_how_to_go_on(outcome), soft_wrap=True)
     if len(outcome.there) == outcome.asked.request.total:
         console.print(_how_to_get_more(outcome), soft_wrap=True)
 
 
-def _how_to_go_on() -> str:
+def _how_to_go_on(outcome: Outcome) -> str:
     """What to type for the rest. All that is needed, the seed too, stands in the folder's manifest."""
     forced = {"--force", "-f"}.intersection(sys.argv)
-    return f'Run the same "sdops run" again{", without --force," if forced else ""} to make them.'
+    command = "sweep" if outcome.asked.request.sweep else "run"
+    return f'Run the same "sdops {command}" again{", without --force," if forced else ""} to make them.'
 
 
 def _how_to_get_more(outcome: Outcome) -> str:
     """That there was nothing to do, and what to type for more."""
-    total, seed = len(outcome.there), outcome.asked.request.settings.seed
+    request = outcome.asked.request
+    total, seed = len(outcome.there), request.settings.seed
     here = "The picture is" if total == 1 else f"All {total} pictures are"
     if outcome.asked.drawn:
         more = f"Others: --force. The same again: --seed {seed} --force."
     else:
-        more = f"Others: --seed {seed + total}. The same again: --force."
+        more = f"Others: --seed {seed + total // (len(request.sweep) or 1)}. The same again: --force."
     return f"{here} here already (seed {seed}).\n{more}"

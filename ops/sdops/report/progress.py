@@ -82,12 +82,18 @@ def describe(event: Event) -> Text | None:
         return Text("Loading ").append(plain(str(data["model"])))
     if event.kind == "loaded":
         stack = f", stack {data['stack']}" if data.get("stack") else ""
+        members = data.get("members")
+        by = f", {members} workers" if isinstance(members, int) and members > 1 else ""
         return plain(
-            f"Loaded {data['model']} on {data['device']} in {data['seconds']:.1f} s ({data['dtype']}{stack})"
+            f"Loaded {data['model']} on {data['device']}{by} in {data['seconds']:.1f} s "
+            f"({data['dtype']}{stack})"
         )
     if event.kind == "planned":
         pictures = "1 picture" if data["total"] == 1 else f"{data['total']} pictures"
-        return Text(f"{pictures}, {data['passes']} steps each")
+        least = data.get("fewest", data["passes"])
+        # plain: a host may say anything.
+        steps = plain(f"{least} to {data['passes']}" if least != data["passes"] else f"{data['passes']}")
+        return Text(f"{pictures}, ").append(steps).append(" steps each")
     if event.kind == "notice":
         return Text("Note: ", style="yellow").append(plain(data["message"]))
     if event.kind == "item_failed":
@@ -164,7 +170,7 @@ class _Live:
         elif event.kind == "queued":
             self._bars.update(self._loading, description="Waiting")
         elif event.kind == "download":
-            self._bars.update(self._loading, completed=data["bytes"] / 1e6, total=data["total"] / 1e6)
+            self._bars.update(self._loading, completed=data["done"] / 1e6, total=data["total"] / 1e6)
         elif event.kind == "loading":
             self._bars.update(self._loading, description=f"Loading {plain(data['model']).plain}")
             line = None

@@ -8,6 +8,7 @@ from typing import Any, Optional
 from sdops_runtime import device as devices
 from sdops_runtime import job, pipeline, tuning
 from sdops_runtime.bench import child
+from sdops_runtime.course import Place
 from sdops_runtime.protocol import Event, JobRequest, Settings
 
 model, source, device, steps, switches = child.arguments()
@@ -35,7 +36,7 @@ class Runtime:
             if event.kind == "image" and told["first_s"] is None:
                 told["first_s"] = time.perf_counter() - began
 
-        place = job.Place(Path(out), device, overwrite=True)
+        place = Place(Path(out), device, overwrite=True)
         last = job.run(request, [source], place, emit, loader=self._load)
         if last.kind != "done":
             return {"error": last.data.get("message", last.kind)}

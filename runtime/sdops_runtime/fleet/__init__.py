@@ -1,0 +1,1 @@
+"""Several GPUs, of one host or of many, on one job. ``sharing`` is where a job comes in."""

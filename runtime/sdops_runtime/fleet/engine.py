@@ -1,0 +1,45 @@
+"""What the fleet needs of an engine that spreads work over hosts, so that another can take its place.
+
+The engine alone decides which member does what, knows who is there, and does again what was lost with one.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Optional, Protocol
+
+from sdops_runtime.errors import SdopsError
+
+
+class LostError(Exception):
+    """The engine's head is gone, and with it all that was handed to it."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task that has ended, with its result or the reason why there is none."""
+
+    ticket: int
+    result: Any = None
+    error: Optional[SdopsError] = None
+
+
+class Crew(Protocol):
+    """The members of a fleet, each with one GPU, while a job has them. Raises LostError anywhere."""
+
+    def members(self) -> Mapping[str, str]:
+        """The names of those that are there, by address."""
+
+    def hand(self, action: str, words: tuple[Any, ...], among: Collection[str]) -> int:
+        """Gives a task, a function of ``member`` and its arguments, to one of some members; its ticket."""
+
+    def withdraw(self, ticket: int) -> None:
+        """Forgets a task, and its result."""
+
+    def next(self, seconds: float) -> Optional[Done]:
+        """A task that has ended; None if none does within so many seconds."""
+
+    def heard(self) -> list[Mapping[str, Any]]:
+        """What members have told meanwhile (``member.tell``)."""
+
+    def close(self) -> None:
+        """Withdraws everything and leaves the fleet."""
