@@ -73,6 +73,14 @@ def fleet(
         do_without(reason)
 
 
+@pytest.fixture
+def joined(fleet: Fleet) -> Fleet:
+    """The hosts as a fleet, whichever test ran before."""
+    if not all((host.root / SETTINGS[1:]).exists() for host in fleet.hosts):
+        fleet.run()
+    return fleet
+
+
 def restarts(host: Host) -> int:
     """How often systemd has started a worker anew."""
     return int(systemctl(host, "show", "--property=NRestarts", "--value", WORKER))
@@ -258,14 +266,14 @@ def test_hosts_become_a_fleet_and_stay_one(fleet: Fleet) -> None:
     assert fleet.run("-l", others[0].name).changed == ()
 
 
-def test_each_host_knows_its_place(fleet: Fleet) -> None:
-    for host in fleet.hosts:
+def test_each_host_knows_its_place(joined: Fleet) -> None:
+    for host in joined.hosts:
         told = json.loads(text(host, SETTINGS))
         assert told == {
-            "head": host is fleet.hosts[0],
+            "head": host is joined.hosts[0],
             "name": host.name,
             "address": private(host),
-            "scheduler": f"{private(fleet.hosts[0])}:8786",
+            "scheduler": f"{private(joined.hosts[0])}:8786",
             "port": 8790,
             "slots": 1,
             "gpu": False,
@@ -285,22 +293,22 @@ def test_each_host_knows_its_place(fleet: Fleet) -> None:
         host.run([*python, load], user="sdops")
 
 
-def test_a_key_never_leaves_its_host(fleet: Fleet) -> None:
-    head, *others = fleet.hosts
-    keys = {host.name: text(host, f"{KEYS}/host.key") for host in fleet.hosts}
+def test_a_key_never_leaves_its_host(joined: Fleet) -> None:
+    head, *others = joined.hosts
+    keys = {host.name: text(host, f"{KEYS}/host.key") for host in joined.hosts}
     assert len(set(keys.values())) == 3
     assert head.inside(["stat", "--format=%U:%G %a", f"{KEYS}/authority.key"]).stdout == "sdops:sdops 600\n"
     for host in others:
         assert not (host.root / f"{KEYS}/authority.key"[1:]).exists()
     secrets = [*keys.values(), text(head, f"{KEYS}/authority.key")]
     middle = [secret.splitlines()[1] for secret in secrets]
-    journals = "".join(host.inside(["journalctl", "--quiet", "--no-pager"]).stdout for host in fleet.hosts)
-    files = "".join(path.read_text() for path in fleet.play.folder.rglob("*") if path.is_file())
+    journals = "".join(host.inside(["journalctl", "--quiet", "--no-pager"]).stdout for host in joined.hosts)
+    files = "".join(path.read_text() for path in joined.play.folder.rglob("*") if path.is_file())
     assert [piece for piece in middle if piece in journals + files] == []
 
 
-def test_certificates_are_what_the_strictest_want(fleet: Fleet) -> None:
-    for host in fleet.hosts:
+def test_certificates_are_what_the_strictest_want(joined: Fleet) -> None:
+    for host in joined.hosts:
         assert "host.pem: OK" in openssl(
             host,
             "verify",
@@ -319,19 +327,19 @@ def test_certificates_are_what_the_strictest_want(fleet: Fleet) -> None:
             assert wanted in shown
 
 
-def test_it_listens_in_the_private_network_alone(fleet: Fleet) -> None:
-    for host in fleet.hosts:
+def test_it_listens_in_the_private_network_alone(joined: Fleet) -> None:
+    for host in joined.hosts:
         lines = host.inside(["ss", "--listening", "--tcp", "--numeric", "--no-header"]).stdout.splitlines()
         places = {line.split()[3] for line in lines}
-        ports = {8786, 8790} if host is fleet.hosts[0] else {8790}
+        ports = {8786, 8790} if host is joined.hosts[0] else {8790}
         others = {
             place for place in places if not place.startswith("127.0.0.1:") and not place.endswith(":22")
         }
         assert others == {f"{private(host)}:{port}" for port in ports}
 
 
-def test_a_stranger_is_not_let_in(fleet: Fleet) -> None:
-    head, member, stranger = fleet.hosts
+def test_a_stranger_is_not_let_in(joined: Fleet) -> None:
+    head, member, stranger = joined.hosts
     own = [
         "-newkey",
         "rsa:2048",
@@ -353,8 +361,8 @@ def test_a_stranger_is_not_let_in(fleet: Fleet) -> None:
         assert "alert unknown ca" in said
 
 
-def test_the_fleet_makes_a_jobs_pictures_together(fleet: Fleet, photo: Path) -> None:
-    head = fleet.hosts[0]
+def test_the_fleet_makes_a_jobs_pictures_together(joined: Fleet, photo: Path) -> None:
+    head = joined.hosts[0]
     settings = protocol.Settings(model="demo", steps=4, width=128, seed=7, images=12)
     request = protocol.JobRequest(("photo.jpg",), ("wearing a christmas hat",), settings, batch=1)
     head.put("/srv/photo.jpg", photo.read_bytes())
@@ -370,95 +378,95 @@ def test_the_fleet_makes_a_jobs_pictures_together(fleet: Fleet, photo: Path) -> 
     assert events[-1]["kind"] == "done", events[-1].get("message")
     made = [event for event in events if event["kind"] == "image"]
     assert sorted(event["seed"] for event in made) == list(range(7, 19))
-    assert {event["worker"] for event in made} == {f"{host.name}/0" for host in fleet.hosts}
+    assert {event["worker"] for event in made} == {f"{host.name}/0" for host in joined.hosts}
 
 
 # -- what changes
 
 
-def test_what_somebody_changed_is_mended(fleet: Fleet) -> None:
-    _, member, other = fleet.hosts
+def test_what_somebody_changed_is_mended(joined: Fleet) -> None:
+    _, member, other = joined.hosts
     key = text(member, f"{KEYS}/host.key")
     member.inside(["chmod", "644", f"{KEYS}/host.key"])  # it may have been read: it is no secret any more
     systemctl(other, "stop", WORKER)
-    mended = fleet.run()
+    mended = joined.run()
     assert mended.on(member).changed == (CERTIFICATE, START[0], START[2])
     assert mended.on(other).changed == (START[2],)
     assert text(member, f"{KEYS}/host.key") != key
-    assert fleet.run().changed == ()
+    assert joined.run().changed == ()
 
 
-def test_a_host_is_certified_anew_by_a_head_that_the_run_leaves_out(fleet: Fleet) -> None:
-    head, member, _ = fleet.hosts
+def test_a_host_is_certified_anew_by_a_head_that_the_run_leaves_out(joined: Fleet) -> None:
+    head, member, _ = joined.hosts
     (member.root / f"{KEYS}/host.pem"[1:]).unlink()
     before = process(head, SCHEDULER)
-    mended = fleet.run("-l", member.name)
+    mended = joined.run("-l", member.name)
     assert mended.changed == (CERTIFICATE, START[0], START[2])
     assert process(head, SCHEDULER) == before
     wait_for(lambda: f"{member.name}/0" in members(head), "it was there again")
 
 
-def test_a_certificate_is_renewed_in_time(fleet: Fleet) -> None:
+def test_a_certificate_is_renewed_in_time(joined: Fleet) -> None:
     """Less than a third of 1200 days is left of one for a year; of a new one, that and more."""
-    keys = [text(host, f"{KEYS}/host.key") for host in fleet.hosts]
-    renewed = fleet.run(fleet_certificate_days=1200)
-    head, *others = fleet.hosts
+    keys = [text(host, f"{KEYS}/host.key") for host in joined.hosts]
+    renewed = joined.run(fleet_certificate_days=1200)
+    head, *others = joined.hosts
     assert renewed.on(head).changed == (CERTIFICATE, *START)
     for host in others:
         assert renewed.on(host).changed == (CERTIFICATE, START[0], START[2])
-    assert fleet.run(fleet_certificate_days=1200).changed == ()
-    assert fleet.run().changed == ()
-    assert [text(host, f"{KEYS}/host.key") for host in fleet.hosts] == keys
+    assert joined.run(fleet_certificate_days=1200).changed == ()
+    assert joined.run().changed == ()
+    assert [text(host, f"{KEYS}/host.key") for host in joined.hosts] == keys
     wait_for(lambda: len(members(head)) == 3, "all workers had come")
 
 
 @pytest.mark.slow
-def test_another_runtime_is_what_the_services_run_then(fleet: Fleet) -> None:
+def test_another_runtime_is_what_the_services_run_then(joined: Fleet) -> None:
     """As after an upgrade: the role runtime replaces the program, which they were started with."""
-    host = fleet.hosts[1]
+    host = joined.hosts[1]
     before = process(host, WORKER)
     host.inside(["sh", "-c", f"echo >>{HOME}/.local/lib/sdops/sdops-runtime.pyz"])
-    mended = Play(fleet.play.lab, fleet.play.folder, "runtime").run(host)
+    mended = Play(joined.play.lab, joined.play.folder, "runtime").run(host)
     assert "Start the fleet's services anew" in mended.changed
     wait_for(lambda: process(host, WORKER) not in ("0", before), "it was started anew")
     wait_for(lambda: systemctl(host, "is-active", WORKER, check=False) == "active\n", "it ran")
-    assert fleet.run().changed == ()
+    assert joined.run().changed == ()
     # A run that broke off after it had written something: the next one sees it.
     host.inside(["touch", SETTINGS])
     before = process(host, WORKER)
-    assert fleet.run().changed == (START[0], START[2])
+    assert joined.run().changed == (START[0], START[2])
     assert process(host, WORKER) != before
-    assert fleet.run().changed == ()
+    assert joined.run().changed == ()
 
 
 @pytest.mark.slow
-def test_workers_become_more_and_fewer(fleet: Fleet) -> None:
-    head = fleet.hosts[0]
-    fleet.run("-l", head.name, fleet_slots=2)
+def test_workers_become_more_and_fewer(joined: Fleet) -> None:
+    head = joined.hosts[0]
+    joined.run("-l", head.name, fleet_slots=2)
     wait_for(lambda: f"{head.name}/1" in members(head), "the second worker had come")
-    assert fleet.run("-l", head.name, fleet_slots=2).changed == ()
-    fewer = fleet.run()
+    assert joined.run("-l", head.name, fleet_slots=2).changed == ()
+    fewer = joined.run()
     assert fewer.on(head).changed == (STOP, FILES, *START)
     assert "sdops-fleet-worker@1" not in systemctl(head, "list-units", "--all")
-    assert fleet.run().changed == ()
+    assert joined.run().changed == ()
 
 
 @pytest.mark.slow
-def test_a_fleet_comes_back_with_its_hosts(fleet: Fleet) -> None:
-    head, member, _ = fleet.hosts
+def test_a_fleet_comes_back_with_its_hosts(joined: Fleet) -> None:
+    head, member, _ = joined.hosts
     for host in (member, head):
         host.reboot()
-    everybody = [f"{host.name}/0" for host in fleet.hosts]
+    everybody = [f"{host.name}/0" for host in joined.hosts]
     wait_for(lambda: members(head) == everybody, "all workers had come")
-    assert fleet.run().changed == ()
+    assert joined.run().changed == ()
 
 
 @pytest.mark.slow
-def test_a_service_that_does_not_start_is_told_with_its_reason(fleet: Fleet) -> None:
-    host = fleet.hosts[1]
+def test_a_service_that_does_not_start_is_told_with_its_reason(joined: Fleet) -> None:
+    host = joined.hosts[1]
     systemctl(host, "stop", WORKER)
     host.put(f"{LIBRARIES}/distributed/__init__.py", "raise ImportError('it was damaged')\n")
-    refused = fleet.run("-l", host.name, ok=False)
+    refused = joined.run("-l", host.name, ok=False)
     assert refused.failed == (
         "Start the workers, now and whenever the host boots",
         "Say why a service does not start",
@@ -468,43 +476,43 @@ def test_a_service_that_does_not_start_is_told_with_its_reason(fleet: Fleet) -> 
     systemctl(host, "stop", WORKER)
     # Put there anew: what is damaged goes.
     host.inside(["sh", "-c", f"rm -r $(readlink -f {LIBRARIES})"])
-    assert fleet.run("-l", host.name).changed == (INSTALL, *START[::2])
+    assert joined.run("-l", host.name).changed == (INSTALL, *START[::2])
 
 
 @pytest.mark.slow
-def test_another_head_has_an_authority_of_its_own(fleet: Fleet) -> None:
+def test_another_head_has_an_authority_of_its_own(joined: Fleet) -> None:
     """The first host is gone from the group: the next one is the head. The one that left works alone."""
-    old, head, member = fleet.hosts
+    old, head, member = joined.hosts
     groups = {"gpu": [head, member]}
-    moved = fleet.run(groups=groups)
+    moved = joined.run(groups=groups)
     assert moved.on(old).changed == ()
     assert moved.on(head).changed == (AUTHORITY, CERTIFICATE, FILES, *START)
     assert moved.on(member).changed == (CERTIFICATE, FILES, START[0], START[2])
     wait_for(lambda: members(head) == [f"{host.name}/0" for host in (head, member)], "both workers had come")
-    assert fleet.run(groups=groups).changed == ()
+    assert joined.run(groups=groups).changed == ()
 
-    left = fleet.run("-l", old.name, groups=groups, fleet_group="")
+    left = joined.run("-l", old.name, groups=groups, fleet_group="")
     assert left.changed
-    assert fleet.run("-l", old.name, groups=groups, fleet_group="").changed == ()
+    assert joined.run("-l", old.name, groups=groups, fleet_group="").changed == ()
     assert "sdops-fleet" not in systemctl(old, "list-units", "--all", "*.service")
     assert systemctl(old, "is-active", SERVE) == "active\n"
     assert old.inside(["find", HOME, "-name", "*fleet*", "-not", "-path", f"{HOME}/.cache/*"]).stdout == ""
 
 
-def test_one_host_alone_is_a_fleet_too(fleet: Fleet) -> None:
+def test_one_host_alone_is_a_fleet_too(joined: Fleet) -> None:
     """Several GPUs of one host, which may have no private network."""
-    host = fleet.hosts[0]
+    host = joined.hosts[0]
     host.inside(["ip", "address", "delete", f"{private(host)}/24", "dev", "eth0"])
     groups = {"gpu": [host]}
-    fleet.run("-l", host.name, groups=groups, fleet_slots=2)
+    joined.run("-l", host.name, groups=groups, fleet_slots=2)
     assert json.loads(text(host, SETTINGS))["scheduler"] == "127.0.0.1:8786"
     wait_for(lambda: members(host) == [f"{host.name}/0", f"{host.name}/1"], "both workers had come")
-    assert fleet.run("-l", host.name, groups=groups, fleet_slots=2).changed == ()
+    assert joined.run("-l", host.name, groups=groups, fleet_slots=2).changed == ()
 
 
-def test_teardown_leaves_nothing_of_it(fleet: Fleet) -> None:
-    host = fleet.hosts[1]
-    gone = Play(fleet.play.lab, fleet.play.folder, playbook="teardown.yml")
+def test_teardown_leaves_nothing_of_it(joined: Fleet) -> None:
+    host = joined.hosts[1]
+    gone = Play(joined.play.lab, joined.play.folder, playbook="teardown.yml")
     assert gone.run(host, sdops_teardown_confirmed=True).changed
     assert host.inside(["find", "/", "-xdev", "-uid", "1000", "-not", "-path", "/proc/*"]).stdout == ""
     assert host.inside(["pgrep", "-u", "1000"], check=False).stdout == ""
