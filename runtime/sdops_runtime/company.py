@@ -138,9 +138,9 @@ class Guest(Maker):
         """As ``Maker.step``; raises nothing."""
         self._safely(lambda: super(Guest, self).step(chunk, done, of))
 
-    def notice(self, message: str) -> None:
+    def notice(self, code: str, message: str) -> None:
         """As ``Maker.notice``; raises nothing."""
-        self._safely(lambda: super(Guest, self).notice(message))
+        self._safely(lambda: super(Guest, self).notice(code, message))
 
     def keep(self, chunk: Chunk, pictures: Sequence[Picture], seconds: float) -> None:
         """As ``Maker.keep``; raises nothing."""

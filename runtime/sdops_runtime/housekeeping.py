@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sdops_runtime import compiling
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.jobfolder import ENDED, Job
 from sdops_runtime.queue import Queue
@@ -57,7 +58,7 @@ def mark_fetched(job: Job) -> None:
 
 
 def prune(queue: Queue, days: float, everything: bool) -> dict[str, Any]:
-    """Removes jobs that ended so many days ago and were fetched, and inputs that nobody needs.
+    """Removes jobs that ended so many days ago and were fetched, and what else was not used since.
 
     everything: those too that were not fetched. Returns removed and kept (names: ended so long ago, and not
     fetched), and freed (bytes).
@@ -73,8 +74,8 @@ def prune(queue: Queue, days: float, everything: bool) -> dict[str, Any]:
             removed.append(job.id)
         else:
             kept.append(job.id)
-    freed += queue.sweep(limit)
-    return {"removed": removed, "kept": kept, "freed": freed + queue.store.prune(days)}
+    freed += queue.sweep(limit) + queue.store.prune(days) + compiling.prune(limit)
+    return {"removed": removed, "kept": kept, "freed": freed}
 
 
 def _is_fetched(job: Job) -> bool:

@@ -1,11 +1,11 @@
 """Makes the pictures of one job in this process, batch by batch, and loads the model for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Callable, Optional, Protocol
 
-from sdops_runtime import course, demo, device, dialect, readahead, stack
+from sdops_runtime import course, demo, device, dialect, gains, readahead, stack
 from sdops_runtime.chunks import Ahead, Chunk, Slots, cut
 from sdops_runtime.course import PausedError, Place, Tally
 from sdops_runtime.inputs import Inputs
@@ -82,7 +82,10 @@ def _make(
     engine, about = loader(request.settings, place, tally.emit)
     size = largest(request, inputs)
     slots = plan(request, size, engine, company.crowd(size) if request.batch is None else 0)
+    why = compile_if_it_pays(request, engine, about, size, slots.batch, tally.left)
     announce(request, engine, about, slots, tally.emit, engine.seconds)
+    if why:
+        tally.emit(Event("notice", {"code": "compile", "message": why}))
     outbox = Outbox(tally.emit)
     ahead = Ahead(cut(request.items(), inputs, slots, tally.left))
     maker = Maker(request, place, about, slots, outbox)
@@ -116,13 +119,44 @@ def announce(
 
     seconds: how long it waited for the model.
     """
-    emit(Event("loaded", dict(about, batch=slots.batch, first=slots.first, seconds=round(seconds, 2))))
+    chosen = {"batch": slots.batch, "first": slots.first, "compiled": engine.compiles}
+    emit(Event("loaded", dict(about, **chosen, seconds=round(seconds, 2))))
     _notice(request, engine, emit)
     for message in engine.lowered:
         emit(Event("notice", {"code": "memory", "message": message}))
-    every = [request.at(cell) for cell in range(len(request.sweep) or 1)]
-    passes = [one.steps + 1 - dialect.first_timestep(one.steps, one.strength) for one in every]
+    passes = _passes(request)
     emit(Event("planned", {"total": request.wanted, "passes": max(passes), "fewest": min(passes)}))
+
+
+def compile_if_it_pays(
+    request: JobRequest,
+    engine: Any,
+    about: Mapping[str, Any],
+    size: tuple[int, int],
+    batch: int,
+    left: Collection[int],
+) -> Optional[str]:
+    """Has a job's pictures of a size made with compiled networks, if it is long enough or asks for it.
+
+    To be called after ``plan``. left: numbers of the pictures to make. Returns what a person should know.
+    """
+    if request.compiled is False or not (request.compiled or gains.read()):
+        return None
+    guidance = max(request.at(cell).guidance for cell in range(len(request.sweep) or 1))
+    if request.compiled:
+        if engine.compiling_lacks:
+            return f"The model is not compiled, as it was then: {engine.compiling_lacks} is missing here."
+        engine.compile(size, batch, guidance)
+        return None
+    network = engine.network
+    passes = _passes(request)
+    calls = sum(passes[item.cell] for item in request.items() if item.index in left) / batch
+    subject = gains.Subject(about["device"], network.architecture, engine.dtype)
+    found = gains.estimate(subject, engine.load_of(size, batch, guidance), calls)
+    if found is None or not (network.exact and found.pays) or engine.compiling_lacks:
+        return None
+    engine.compile(size, batch, guidance)
+    return str(found)
 
 
 def load(settings: Settings, place: Place, emit: Emit) -> tuple[Any, Mapping[str, Any]]:
@@ -189,6 +223,12 @@ def plan(request: JobRequest, size: tuple[int, int], engine: Any, crowd: int = 0
             batch = next(one for one in range(most, 0, -1) if total % one == 0)
     chosen: int = engine.plan(size, total, guidance, batch).rung.batch
     return Slots(chosen, request.first % chosen)
+
+
+def _passes(request: JobRequest) -> list[int]:
+    """How often the UNet is called for a batch, in each cell of the sweep."""
+    every = [request.at(cell) for cell in range(len(request.sweep) or 1)]
+    return [one.steps + 1 - dialect.first_timestep(one.steps, one.strength) for one in every]
 
 
 def _notice(request: JobRequest, engine: Any, emit: Emit) -> None:

@@ -58,9 +58,9 @@ class Maker:
         indices = [item.index for item in chunk.items]
         self.outbox.tell(Event("step", {"indices": indices, "step": done, "steps": of}))
 
-    def notice(self, message: str) -> None:
-        """Tells that something was lowered, to fit into memory."""
-        self.outbox.tell(Event("notice", {"code": "memory", "message": message}))
+    def notice(self, code: str, message: str) -> None:
+        """Tells that something was lowered, to fit into memory, or left."""
+        self.outbox.tell(Event("notice", {"code": code, "message": message}))
 
     def keep(self, chunk: Chunk, pictures: Sequence[pipeline.Picture], seconds: float) -> None:
         """Has the chunk's pictures saved; waits for those of the chunk before, so that none pile up.
@@ -107,6 +107,7 @@ class Maker:
             input_size=ready.original,
             flagged=picture.flagged,
             retried_float32=picture.retried,
+            compiled=picture.compiled,
             **{
                 key: getattr(settings, key)
                 for key in ("negative_prompt", "strength", "guidance", "steps", "background")
@@ -149,9 +150,9 @@ def make(engine: Any, parts: Sequence[Part], batch: int, started: Callable[[], N
         for maker, chunk in parts:
             maker.step(chunk, done, of)
 
-    def notice(message: str) -> None:
+    def notice(code: str, message: str) -> None:
         for maker, _ in parts:
-            maker.notice(message)
+            maker.notice(code, message)
 
     host, first = parts[0]
     try:

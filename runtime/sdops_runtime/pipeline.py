@@ -22,8 +22,8 @@ from typing import Any, Callable, Optional
 
 from PIL import Image
 
+from sdops_runtime import compiling, dialect, memory, plms, tiles, tuning
 from sdops_runtime import device as devices
-from sdops_runtime import dialect, memory, plms, tiles, tuning
 from sdops_runtime.device import Device
 from sdops_runtime.errors import SdopsError
 
@@ -97,7 +97,8 @@ class Picture:
     """What came of a draw. image: RGB, None if it failed; black if flagged, as the model's authors do.
 
     flagged: the safety filter's verdict, None where the model has no filter.
-    retried: float16 overflowed and it was made again in float32. rung: how it was made.
+    retried: float16 overflowed and it was made again in float32. rung: how it was made. compiled: by
+    networks that were.
     """
 
     image: Optional[Image.Image]
@@ -105,6 +106,7 @@ class Picture:
     retried: bool = False
     failure: Optional[SdopsError] = None
     rung: memory.Rung = _PLAIN
+    compiled: bool = False
 
 
 class Engine:
@@ -130,6 +132,9 @@ class Engine:
         self._ceilings: dict[tuple[int, int], memory.Rung] = {}
         self._stage = memory.REST
         self._sliced = False
+        self._blocks = compiling.Blocks(pipeline.unet)
+        #: Size, batch, and with or without guidance, of the pictures that are made with compiled blocks.
+        self._compiled: Any = None
         self._schedules: OrderedDict[Any, Any] = OrderedDict()
         self._check_model()
 
@@ -169,6 +174,7 @@ class Engine:
         SdopsError("out-of-memory") for a size that does not fit.
         """
         self._rungs.clear()
+        self._compiled = None
         found = self._plan(size, total, guidance > 1, batch)
         self.lowered = found.notices
         return found
@@ -187,6 +193,27 @@ class Engine:
         self._rungs[size, found.rung.batch, guided] = found.rung
         return found
 
+    @property
+    def compiles(self) -> bool:
+        """Whether the job's pictures are made with compiled blocks."""
+        return self._compiled is not None
+
+    @property
+    def compiling_lacks(self) -> Optional[str]:
+        """What is missing for blocks to be compiled here, as in "a C compiler"; None if nothing is."""
+        return compiling.missing(self._pipeline.unet, self.device.kind)
+
+    def load_of(self, size: tuple[int, int], batch: int, guidance: float) -> compiling.Load:
+        """What the UNet is called with for a whole batch."""
+        return compiling.Load(*size, batch * (1 + (guidance > 1)))
+
+    def compile(self, size: tuple[int, int], batch: int, guidance: float) -> None:
+        """Has pictures of this size and batch made with compiled blocks until the next plan.
+
+        Those that need less memory than that are made as without. The first call takes the time.
+        """
+        self._compiled = size, batch, guidance > 1
+
     def make(
         self,
         draws: Sequence[Draw],
@@ -194,15 +221,15 @@ class Engine:
         batch: int,
         on_step: Callable[[int, int], None],
         *,
-        on_notice: Callable[[str], None] = lambda message: None,
+        on_notice: Callable[[str, str], None] = lambda code, message: None,
     ) -> list[Picture]:
         """Makes 1 to ``batch`` pictures of one size together; returns them in the order of ``draws``.
 
         batch: physical batch size; the draws' slots are below it. on_step(done,
         of) is called after each UNet call; what it raises ends the run and
         leaves the engine usable. Where memory runs out, all is done again a rung
-        lower, and steps count from 1 again. on_notice: told, in a sentence, of
-        every rung. Raises SdopsError("out-of-memory") below the last.
+        lower, and steps count from 1 again. on_notice: told, in a code and a
+        sentence, of every rung, and if compiling failed. Raises SdopsError("out-of-memory") below the last.
         """
         import torch
 
@@ -212,7 +239,7 @@ class Engine:
             found = self._plan(size, batch, guided, batch)
             self._rungs[key] = found.rung
             for message in found.notices:
-                on_notice(message)
+                on_notice("memory", message)
         while True:
             rung = self._rungs[key]
             self._stage = memory.REST
@@ -221,7 +248,14 @@ class Engine:
                     return self._make(draws, recipe, batch, rung, on_step)
             except RuntimeError as error:
                 if not devices.is_out_of_memory(error):
-                    raise
+                    if not (self.compiles and compiling.is_failure(error)):
+                        raise
+                    self._compiled = None
+                    on_notice(
+                        "compile",
+                        f"Compiling failed ({compiling.reason(error)}): the pictures are made without it.",
+                    )
+                    continue
             # Out here the error is gone, and with it what its traceback held.
             devices.forget_unused(self.device)
             lower = memory.lower(self.network, rung, self._stage, *size, guided)
@@ -230,7 +264,7 @@ class Engine:
                 raise memory.refusal(free, *size, self.network, guided, self.device.name)
             self._rungs[key] = self._ceilings[size] = lower
             for message in memory.lowered(rung, lower, *size):
-                on_notice(message)
+                on_notice("memory", message)
 
     def _make(
         self,
@@ -247,7 +281,8 @@ class Engine:
             retried = values is None and self.dtype != "float32"
             if retried:
                 values = self._again_in_float32(draw, recipe, batch, rung)
-            pictures.append(self._picture(values, retried, draw, rung))
+            compiled = self._load(draw.image.size, recipe, batch, rung) is not None and not retried
+            pictures.append(self._picture(values, retried, draw, rung, compiled))
         return pictures
 
     def _sample(
@@ -282,27 +317,40 @@ class Engine:
         sampler = plms.Plms()
         # All at once: each copy to a GPU that is not pinned makes Python wait until the GPU has caught up.
         timesteps = torch.tensor([step.timestep for step in schedule.steps], device=sample.device)
-        for number, (step, timestep) in enumerate(zip(schedule.steps, timesteps), 1):
-            if rung.batch == batch:
-                output = self._predict(sample, timestep, parts[0], recipe.guidance)
-            else:
-                output = torch.zeros_like(sample)
-                for part in parts:
-                    output[part.rows] = self._predict(sample[part.rows], timestep, part, recipe.guidance)
-            sample = sampler.advance(step, output, sample)
-            on_step(number, len(schedule.steps))
+        with self._blocks.calls(self._load(draws[0].image.size, recipe, batch, rung)):
+            for number, (step, timestep) in enumerate(zip(schedule.steps, timesteps), 1):
+                if rung.batch == batch:
+                    output = self._predict(sample, timestep, parts[0], recipe.guidance)
+                else:
+                    output = torch.zeros_like(sample)
+                    for part in parts:
+                        output[part.rows] = self._predict(sample[part.rows], timestep, part, recipe.guidance)
+                sample = sampler.advance(step, output, sample)
+                on_step(number, len(schedule.steps))
         return sample
+
+    def _load(
+        self, size: tuple[int, int], recipe: Recipe, batch: int, rung: memory.Rung
+    ) -> Optional[compiling.Load]:
+        """What compiled blocks are called with for a batch; None where they are not compiled for it."""
+        wanted = self._compiled == (size, batch, recipe.guidance > 1) and rung == memory.Rung(batch)
+        if not wanted or self._working_dtype != self._dtype:
+            return None
+        return self.load_of(size, batch, recipe.guidance)
 
     def _predict(self, sample: Any, timestep: Any, part: "_Part", guidance: float) -> Any:
         """The noise that the UNet sees in a part of a batch."""
         import torch
 
-        outputs = [
-            self._pipeline.unet(
-                torch.cat([sample] * copies) if copies > 1 else sample, timestep, encoder_hidden_states=text
-            ).sample
-            for copies, text in part.texts
-        ]
+        with self._blocks.one_call():
+            outputs = [
+                self._pipeline.unet(
+                    torch.cat([sample] * copies) if copies > 1 else sample,
+                    timestep,
+                    encoder_hidden_states=text,
+                ).sample
+                for copies, text in part.texts
+            ]
         if not part.guided:
             return outputs[0]
         without, prompted = outputs if len(outputs) == 2 else outputs[0].chunk(2)
@@ -407,7 +455,7 @@ class Engine:
                 part.to(dtype=dtype)
         self._working_dtype = dtype
 
-    def _picture(self, values: Any, retried: bool, draw: Draw, rung: memory.Rung) -> Picture:
+    def _picture(self, values: Any, retried: bool, draw: Draw, rung: memory.Rung, compiled: bool) -> Picture:
         if values is None:
             where = "float16 and in float32" if retried else self.dtype
             return Picture(
@@ -424,7 +472,7 @@ class Engine:
         image = Image.fromarray((values * 255).round().astype("uint8"))
         flagged = self._flagged(image, values)
         shown = Image.new("RGB", image.size) if flagged else image
-        return Picture(shown, flagged, retried, rung=rung)
+        return Picture(shown, flagged, retried, rung=rung, compiled=compiled)
 
     def _flagged(self, image: Image.Image, values: Any) -> Optional[bool]:
         """The safety filter's verdict on one picture, None without a filter."""

@@ -141,7 +141,8 @@ class JobRequest:
     prepared: one for each input where they are not the files themselves. skip:
     numbers of pictures that are not to be made; the others come out as if they
     were. sweep: pairs of strength and guidance, in place of the settings' own,
-    each of which makes all of the pictures, from the same seeds.
+    each of which makes all of the pictures, from the same seeds. compiled:
+    whether networks are compiled, where they can be; None where that pays.
     """
 
     inputs: tuple[str, ...]
@@ -152,6 +153,7 @@ class JobRequest:
     skip: tuple[int, ...] = ()
     first: int = 0
     sweep: tuple[tuple[float, float], ...] = ()
+    compiled: Optional[bool] = None
     protocol: int = PROTOCOL
 
     def check(self) -> None:
@@ -177,6 +179,8 @@ class JobRequest:
             _check_whole("batch", self.batch, 1, 1024)
         _check_whole("first", self.first, 0, (self.batch or 1) - 1)
         seeds = self.total // (len(self.sweep) or 1)
+        if self.compiled not in (None, True, False):
+            raise SdopsError("request-invalid", "The job request does not say whether to compile.")
         last = self.settings.seed + seeds - 1
         if last > MAX_SEED:
             raise _invalid(
@@ -261,6 +265,7 @@ class JobRequest:
                 prepared=_prepared(data.get("prepared")),
                 skip=tuple(data.get("skip", ())),
                 first=data.get("first", 0),
+                compiled=data.get("compiled"),
                 sweep=tuple((strength, guidance) for strength, guidance in data.get("sweep", ())),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -273,7 +278,7 @@ class Event:
 
     kinds and their fields, none of which is called bytes (the desk says how many follow by that name):
     loading(model) · download(done, total: bytes) ·
-    loaded(model, revision, stack, device, dtype, batch, first, seconds; of a fleet members) ·
+    loaded(model, revision, stack, device, dtype, batch, first, compiled, seconds; of a fleet members) ·
     notice(code, message) ·
     planned(total, passes, fewest) · step(indices, step, steps) ·
     image(index, name, sha256, seed, input, prompt, input_sha256, width, height, seconds, flagged, retried;

@@ -30,6 +30,7 @@ class Record:
     safety checker blackened the picture. retried_float32: made again in
     float32 after values overflowed. rung: what else was lowered to fit into
     memory (sliced, halved, tiled; see ``memory.Rung``), None for nothing.
+    compiled: by compiled networks, which round otherwise.
     """
 
     model: str
@@ -56,6 +57,7 @@ class Record:
     model_hash: Optional[str] = None
     slot: Optional[int] = None
     rung: Optional[str] = None
+    compiled: bool = False
     sdops: str = __version__
     schema: int = SCHEMA
 

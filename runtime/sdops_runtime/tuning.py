@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
+from sdops_runtime import compiling
 from sdops_runtime.errors import SdopsError
 
 #: Switches that are on, by kind of device. None: nothing has been measured on a GPU yet. On two CPU cores
@@ -140,5 +141,10 @@ SWITCHES = (
     Switch("cudnn_benchmark", lambda pipeline, device: device == "cuda", _choose_kernels),
     Switch("fused_projections", lambda pipeline, device: hasattr(pipeline, "fuse_qkv_projections"), _fuse),
     Switch("cuda_graphs", lambda pipeline, device: device == "cuda", _graph),
+    Switch(
+        compiling.BLOCKS,
+        lambda pipeline, device: compiling.missing(pipeline.unet, device) is None,
+        lambda pipeline: compiling.turn(pipeline.unet),
+    ),
     Switch("compile", lambda pipeline, device: hasattr(pipeline.unet, "compile"), _compile),
 )

@@ -147,9 +147,9 @@ class Worker:
             journal.append(Event("failed", {**_NOTHING, **told}))
             return "failed"
         for event in earlier:
-            if event.kind == "loaded":  # the size of the batch decides on bytes: it is chosen once
-                place_in = {"batch": event.data["batch"], "first": event.data.get("first", 0)}
-                request = dataclasses.replace(request, **place_in)
+            if event.kind == "loaded":  # what decides on bytes is chosen once
+                chosen = {"batch": event.data["batch"], "first": event.data.get("first", 0)}
+                request = dataclasses.replace(request, **chosen, compiled=event.data.get("compiled"))
         place = Place(claimed.out, self._wanted, overwrite=True)
         mine = membership.read()
         try:

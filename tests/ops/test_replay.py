@@ -87,13 +87,14 @@ def test_the_place_in_the_batch_is_the_same_again(sdops, four, monkeypatch):
         raise SdopsError("interrupted", "enough")
 
     monkeypatch.setattr(replay, "maker", lambda *_: make)
-    rewrite(four[3], batch=4)
+    rewrite(four[3], batch=4, compiled=True)
     sdops("replay", four[3])
     rewrite(four[3], batch=8, index=123_456, seed=123_463)
     sdops("replay", four[3])
     first, second = (one.request for one in asked)
     assert (first.batch, first.skip, first.settings.images, first.settings.seed) == (4, (0, 1, 2), 4, 7)
     assert first.items()[3].seed == 10
+    assert first.compiled is True
     assert (second.batch, second.skip, second.settings.images) == (8, (), 1)  # 123,456 is 0 modulo 8
     assert second.items()[0].seed == 123_463
 

@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from sdops_runtime import gains
 from sdops_runtime.bench import measure, models, table
+from sdops_runtime.compiling import Load
 
 
 @pytest.fixture(autouse=True)
@@ -11,7 +13,19 @@ def _libraries(libraries):
     pass
 
 
-def test_both_ways_are_measured_and_compared(tmp_path, own_cache):
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["quick", "whole"])
+def test_both_ways_are_measured_and_compared(tmp_path, own_cache, monkeypatch, whole):
+    kept, switched = [], measure._Run._switched
+    monkeypatch.setattr(gains, "keep", kept.extend)
+    if not whole:
+        # Compiling takes up to a minute each time.
+        monkeypatch.setattr(
+            measure._Run,
+            "_switched",
+            lambda self, name, base: (
+                switched(self, name, base) if name == "channels_last" else {"name": name, "error": "left out"}
+            ),
+        )
     plan = measure.Plan("cpu", False, 1, True, tmp_path / "bench", 128, 4, 2, (2, 2000))
     said = []
     told = json.loads(json.dumps(measure.measure(plan, said.append)))
@@ -36,11 +50,47 @@ def test_both_ways_are_measured_and_compared(tmp_path, own_cache):
     assert lines[0].split()[0] == "batch"
     assert len([line for line in lines if "picture" in line]) >= 7
     assert not list((tmp_path / "bench").glob("tmp*"))
+    # Compiling, where this stack can.
+    if not {"compiled_blocks", "2 pictures, compiled_blocks"} & set(rows):
+        assert told["compiling"]["error"].endswith(" is missing")
+        assert kept == []
+        return
+    (found,) = kept
+    assert found.subject == gains.Subject("CPU", "demo", "float32")
+    assert found.load == Load(128, 128, 2)
+    assert found.first_s > 2 * found.again_s
+    assert told["compiling"]["first_s"] == found.first_s
+    assert any(line.startswith("Compiling blocks takes ") for line in lines)
+
+
+MEASURED = {"first_s": 61.2, "again_s": 5.0, "plain_ms": 100.0, "compiled_ms": 80.0, "batch": 8}
+
+
+@pytest.mark.parametrize(
+    ("compiling", "said"),
+    [
+        (None, ""),
+        ({"error": "Triton is missing"}, "The model was not compiled: Triton is missing."),
+        (
+            {**MEASURED, "pays_from": 896},
+            "Compiling blocks takes 61.2 s, and 5.0 s from the disk. A UNet call for 8 takes 100.0 ms "
+            "without and 80.0 ms with it: jobs of 896 such pictures or more are compiled here now.",
+        ),
+        ({**MEASURED, "pays_from": None}, "80.0 ms with it: jobs are not compiled here."),
+    ],
+)
+def test_what_compiling_comes_to_is_said(compiling, said):
+    machine = dict.fromkeys(["versions", "matmul_tflops", "device", "cpus", "threads", "python"])
+    machine.update(load_before=0, load_after=0, matmul_tflops=1.0)
+    told = {"rows": [], "machine": machine, "compiling": compiling}
+    text = table.text({**told, **dict.fromkeys(["model", "pixels", "steps", "rounds", "date"], "x")})
+    assert said in text
+    assert ("compiled" in text) is (compiling is not None)
 
 
 def test_a_process_that_ends_is_said(tmp_path):
     plan = measure.Plan("cpu", False, 1, False, tmp_path, 128, 4, 2, ())
-    with measure.Process("ours", plan, tmp_path, tmp_path) as one:
+    with measure.Process("ours", plan, tmp_path, tmp_path, tmp_path) as one:
         assert "error" in one.ask("make", images=1, out=str(tmp_path))
         one._process.kill()
         one._process.wait(30)

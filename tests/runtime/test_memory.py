@@ -230,7 +230,9 @@ def draws(size, number):
 
 def make(engine, wanted, batch, told=None, recipe=RECIPE):
     said = [] if told is None else told
-    return engine.make(wanted, recipe, batch, lambda done, of: None, on_notice=said.append)
+    return engine.make(
+        wanted, recipe, batch, lambda done, of: None, on_notice=lambda code, message: said.append(message)
+    )
 
 
 @pytest.fixture

@@ -362,3 +362,23 @@ def test_a_guest_is_what_it_was_after_its_host_was_killed(place, photo, tmp_path
     with Serving(place):
         wait(lambda: state(place, second[1]) == "done")
     assert [pictures(one) for one in second] == [pictures(one) for one in first]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_job_goes_on_with_what_was_chosen_for_it(place, photo, quick, monkeypatch, compiled):
+    """Batch, slots and whether the model is compiled decide on bytes."""
+    one = place.submit(request(8), [photo])
+    journal = Journal(one)
+    journal.append(Event("loading", {"model": "demo"}))
+    journal.append(Event("loaded", {"batch": 4, "first": 1, "compiled": compiled}))
+    journal.close()
+    asked, run = [], job.run
+
+    def remember(wanted, *rest, **named):
+        asked.append(wanted)
+        return run(dataclasses.replace(wanted, compiled=False), *rest, **named)
+
+    monkeypatch.setattr(job, "run", remember)
+    with Serving(place):
+        wait(lambda: state(place, one) == "done")
+    assert [(wanted.batch, wanted.first, wanted.compiled) for wanted in asked] == [(4, 1, compiled)]

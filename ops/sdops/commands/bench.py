@@ -25,7 +25,12 @@ def bench(
         int, typer.Option("--rounds", metavar="N", help="Rounds, of which medians are taken; 0 is as usual.")
     ] = 0,
     switches: Annotated[
-        bool, typer.Option("--switches", metavar="", help="Try what may make it faster, one by one.")
+        bool,
+        typer.Option(
+            "--switches",
+            metavar="",
+            help="Try what may make it faster; long jobs are compiled then where that pays.",
+        ),
     ] = False,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cuda or cpu.")] = "auto",
     out: Annotated[

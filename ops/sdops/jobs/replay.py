@@ -113,7 +113,8 @@ def changes(then: "Record", now: "Record") -> Mapping[str, tuple[str, str]]:
 
     def told(record: "Record") -> dict[str, str]:
         engine = {name: getattr(record, name) for name in ("model", "revision", "stack", "device", "dtype")}
-        values = {**engine, "batch": record.batch, "sdops": record.sdops, **record.versions}
+        ways = {"batch": record.batch, "compiled": "yes" if record.compiled else "no"}
+        values = {**engine, **ways, "sdops": record.sdops, **record.versions}
         return {name: "none" if value is None else str(value) for name, value in values.items()}
 
     one, other = told(then), told(now)
@@ -164,7 +165,13 @@ def _asked(picture: Path, record: "Record", found: Path, model: str | None) -> A
     )
     first = 0 if record.slot is None else (record.slot - index) % max(record.batch, 1)
     request = JobRequest(
-        (found.name,), (record.prompt,), settings, record.batch, skip=tuple(range(index)), first=first
+        (found.name,),
+        (record.prompt,),
+        settings,
+        record.batch,
+        skip=tuple(range(index)),
+        first=first,
+        compiled=record.compiled,
     )
     try:
         request.check()

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 PROMPT = "wearing a christmas hat"
+#: Calls before those that count, and calls in all where a UNet's are timed.
+UNCOUNTED, CALLS = 2, 22
 
 
 def age() -> float:
@@ -41,14 +43,14 @@ def synchronize() -> None:
 
 
 def timed(act: Callable[[], Any], times: int, device: str) -> float:
-    """Median milliseconds of a call, each waited for, after two that do not count."""
+    """Median milliseconds of a call, each waited for, after some that do not count."""
     taken = []
-    for number in range(times + 2):
+    for number in range(times + UNCOUNTED):
         synchronize()
         began = time.perf_counter()
         act()
         synchronize()
-        if number > 1:
+        if number >= UNCOUNTED:
             taken.append((time.perf_counter() - began) * 1000)
     return statistics.median(taken)
 
@@ -71,7 +73,7 @@ def unet_ms(unet: Any, text_width: int, pixels: tuple[int, int], batch: int, dev
         with torch.no_grad():
             unet(sample, timestep, encoder_hidden_states=text)
 
-    return timed(call, 20, device)
+    return timed(call, CALLS - UNCOUNTED, device)
 
 
 def memory(device: str) -> Mapping[str, Any]:

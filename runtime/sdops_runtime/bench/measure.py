@@ -1,6 +1,7 @@
 """Measures the guide's script and this runtime, turn by turn, and works out what they come to."""
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import sdops_runtime
+from sdops_runtime import compiling, dialect, gains, stack
 from sdops_runtime import device as devices
-from sdops_runtime import dialect, stack
 from sdops_runtime.bench import models
+from sdops_runtime.compiling import Load
 from sdops_runtime.errors import SdopsError
 
 #: How many pictures of both ways are compared.
@@ -57,12 +59,15 @@ def plan(device: str, full: bool, rounds: int, switches: bool, folder: Path) -> 
 class Process:
     """One of the two ways, in a Python of its own."""
 
-    def __init__(self, way: str, plan: Plan, model: Path, source: Path, switches: Sequence[str] = ()) -> None:
+    def __init__(
+        self, way: str, plan: Plan, model: Path, source: Path, folder: Path, switches: Sequence[str] = ()
+    ) -> None:
         # Where this package was imported from: a folder, or the .pyz.
         home = Path(sdops_runtime.__file__).parents[1]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH", "")))),
+            "TORCHINDUCTOR_CACHE_DIR": str(folder / "compiled"),
             "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
             "HF_HUB_OFFLINE": "1",
         }
@@ -142,6 +147,7 @@ def measure(plan: Plan, say: Say) -> dict[str, Any]:
         },
         "seconds": round(time.monotonic() - began, 1),
         "rows": rows,
+        "compiling": run.gain,
     }
 
 
@@ -151,6 +157,8 @@ class _Run:
         self.about: Mapping[str, Any] = {}
         self.peak: Optional[float] = None
         self._folders = 0
+        #: What compiling takes and saves; None where it was not tried.
+        self.gain: Optional[dict[str, Any]] = None
 
     def rows(self) -> list[dict[str, Any]]:
         listed_of_guide = _both(_SCRIPT, self._plan.many)
@@ -172,7 +180,8 @@ class _Run:
                 taken = theirs = self._rounds([(guide, listed_of_guide), (ours, jobs)])
             sizes = {one["batch"] for name, _, _ in jobs for one in taken[name] if "batch" in one}
             ours_ms = {size: ours.ask("unet", batch=size).get("ms") for size in sizes}
-            names = ours.ask("switches").get("names", []) if self._plan.switches else []
+            switches = ours.ask("switches") if self._plan.switches else {}
+            names = switches.get("names", [])
         rows = []
         for way, listed, ms in (("guide", listed_of_guide, theirs_ms), ("ours", jobs, ours_ms)):
             for name, images, _ in dict.fromkeys(listed):
@@ -182,6 +191,10 @@ class _Run:
                 if way == "ours":
                     row["faster"] = _faster(theirs[_name(_SCRIPT, images)], taken[name])
                 rows.append(row)
+        if compiling.BLOCKS in names:
+            self.gain = self._gain(taken[_name("", self._plan.many)][-1].get("batch", 1))
+        elif switches.get("lacks"):
+            self.gain = {"error": f"{switches['lacks']} is missing"}
         return rows + [self._switched(name, theirs[_name(_SCRIPT, self._plan.many)]) for name in names]
 
     def _jobs(self) -> list["_Job"]:
@@ -238,7 +251,8 @@ class _Run:
     def _switched(self, name: str, base: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         self._say(f"the switch {name}")
         with self._process("ours", name) as ours:
-            first = self._make(ours, 1)
+            # Uncounted: it is then that kernels are chosen or compiled.
+            first = self._make(ours, self._plan.many)
             taken = (
                 []
                 if "error" in first
@@ -249,6 +263,39 @@ class _Run:
         row = self._row(f"{self._plan.many} pictures, {name}", self._plan.many, taken or [first], ms)
         row["faster"] = _faster(base, taken)
         return row
+
+    def _gain(self, batch: int) -> dict[str, Any]:
+        """What compiling comes to for batches of a size, which jobs on this host go by from now on."""
+        told = []
+        for number in range(2):
+            self._say("compiling" + ", from what was kept" * number)
+            with self._process("ours") as ours:
+                first = self._make(ours, 1)
+                told.append(
+                    first if "error" in first else ours.ask("gain", batch=batch, cache=self._out("kept"))
+                )
+            if "error" in told[-1]:
+                return {"error": told[-1]["error"]}
+        cold, again = told
+        side = self._plan.pixels
+        found = gains.Measured(
+            gains.Subject(again["device"], again["network"], again["dtype"]),
+            Load(side, side, 2 * batch),
+            round(cold["took_s"], 2),
+            round(again["took_s"], 2),
+            round(again["plain_ms"], 3),
+            round(again["compiled_ms"], 3),
+            time.strftime("%Y-%m-%d", time.gmtime()),
+        )
+        gains.keep([found])
+        saved = (found.plain_ms - found.compiled_ms) / 1000 / batch
+        passes = self._plan.steps + 1 - dialect.first_timestep(self._plan.steps, 0.8)
+        pays_from = math.ceil(gains.MARGIN * found.first_s / (saved * passes)) if saved > 0 else None
+        return {
+            "batch": batch,
+            **{name: getattr(found, name) for name in gains.TIMES},
+            "pays_from": pays_from,
+        }
 
     def _row(
         self, name: str, images: int, taken: Sequence[Mapping[str, Any]], times: Mapping[int, Any]
@@ -293,11 +340,11 @@ class _Run:
     def _out(self, name: str = "") -> str:
         self._folders += 1
         folder = self._folder / (name or str(self._folders))
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         return str(folder)
 
     def _process(self, way: str, *switches: str) -> Process:
-        return Process(way, self._plan, self._model, self._source, switches)
+        return Process(way, self._plan, self._model, self._source, self._folder, switches)
 
 
 _SCRIPT = "guide's script, "

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
+from sdops_runtime import compiling, job, pipeline, tuning
 from sdops_runtime import device as devices
-from sdops_runtime import job, pipeline, tuning
 from sdops_runtime.bench import child
 from sdops_runtime.course import Place
 from sdops_runtime.protocol import Event, JobRequest, Settings
@@ -64,8 +64,29 @@ class Runtime:
             return {"ms": child.unet_ms(unet, unet.config["cross_attention_dim"], image.size, batch, device)}
 
     def switches(self) -> Mapping[str, Any]:
-        """The switches that there are."""
-        return {"names": [one.name for one in tuning.candidates(self._engine._pipeline, device)]}
+        """The switches that there are, and what is missing for compiling, None if nothing is."""
+        names = [one.name for one in tuning.candidates(self._engine._pipeline, device)]
+        return {"names": names, "lacks": self._engine.compiling_lacks}
+
+    def gain(self, batch: int, cache: str) -> Mapping[str, Any]:
+        """What a UNet call takes before and after its blocks are compiled, and how long that takes.
+
+        cache: folder of what was compiled. The model is as without from then on no more.
+        """
+        compiling.keep_in(Path(cache))
+        plain = self.unet(batch)["ms"]
+        compiling.turn(self._engine._pipeline.unet)
+        began = time.perf_counter()
+        compiled = self.unet(batch)["ms"]
+        calls = child.CALLS * compiled / 1000
+        return {
+            "plain_ms": plain,
+            "compiled_ms": compiled,
+            "took_s": max(time.perf_counter() - began - calls, 0.001),
+            "device": self._engine.device.name,
+            "network": self._engine.network.architecture,
+            "dtype": self._engine.dtype,
+        }
 
     def matmul(self) -> Mapping[str, Any]:
         """The most that this device computes, in TFLOP/s: a large product of matrices."""
@@ -90,6 +111,7 @@ if __name__ == "__main__":
             "unet": runtime.unet,
             "matmul": runtime.matmul,
             "switches": runtime.switches,
+            "gain": runtime.gain,
             "pick": lambda: {"kind": devices.pick(device).kind},
         }
     )

@@ -1,7 +1,7 @@
 """A measurement as text. No I/O here."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 _COLUMNS = (
     ("images/s", "images_per_second", "{:.3f}"),
@@ -34,7 +34,23 @@ def text(told: Mapping[str, Any]) -> str:
         else f"{row[0].ljust(widths[0])}  {row[1]}"
         for row in rows
     ]
-    return "\n".join([*lines, "", _measured_on(told)])
+    return "\n".join([*lines, "", *_compiling(told.get("compiling")), _measured_on(told)])
+
+
+def _compiling(told: Optional[Mapping[str, Any]]) -> list[str]:
+    """What compiling comes to, if that was tried."""
+    if told is None:
+        return []
+    if "error" in told:
+        return [f"The model was not compiled: {told['error']}."]
+    begin = (
+        f"Compiling blocks takes {told['first_s']:.1f} s, and {told['again_s']:.1f} s from the disk. "
+        f"A UNet call for {told['batch']} takes {told['plain_ms']:.1f} ms without and "
+        f"{told['compiled_ms']:.1f} ms with it:"
+    )
+    if told["pays_from"] is None:
+        return [f"{begin} jobs are not compiled here."]
+    return [f"{begin} jobs of {told['pays_from']} such pictures or more are compiled here now."]
 
 
 def _measured_on(told: Mapping[str, Any]) -> str:

@@ -64,6 +64,7 @@ def cut(request: JobRequest, items: Iterable[Item], slots: Slots) -> Cut:
         skip=(),
         batch=slots.batch,
         first=slots.first,
+        compiled=False,  # it would have to pay for each member, and the pictures be alike from all of them
     )
     here = [
         [item.index, inputs.index(item.input), prompts.index(item.prompt), item.seed, item.cell]
