@@ -110,10 +110,11 @@ class Blocks:
             with plain:
                 yield
             return
-        if self._compiled_for is None:
-            self._turn()
-        elif self._compiled_for != load:
-            # torch keeps what it compiled for eight sets of sizes; a load has four, and a ninth is an error.
+        if self._compiled_for != load:
+            if self._compiled_for is None:
+                self._turn()
+            # torch keeps what it compiled for eight sets of sizes, an earlier model's among them; a load has
+            # four, and a ninth is an error.
             torch.compiler.reset()
         self._compiled_for = load
         yield

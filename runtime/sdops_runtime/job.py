@@ -146,7 +146,8 @@ def compile_if_it_pays(
     if request.compiled:
         if engine.compiling_lacks:
             return f"The model is not compiled, as it was then: {engine.compiling_lacks} is missing here."
-        engine.compile(size, batch, guidance)
+        if not engine.compile(size, batch, guidance):
+            return "The model is not compiled, as it was then: there is too little memory."
         return None
     network = engine.network
     passes = _passes(request)
@@ -155,8 +156,7 @@ def compile_if_it_pays(
     found = gains.estimate(subject, engine.load_of(size, batch, guidance), calls)
     if found is None or not (network.exact and found.pays) or engine.compiling_lacks:
         return None
-    engine.compile(size, batch, guidance)
-    return str(found)
+    return str(found) if engine.compile(size, batch, guidance) else None
 
 
 def load(settings: Settings, place: Place, emit: Emit) -> tuple[Any, Mapping[str, Any]]:

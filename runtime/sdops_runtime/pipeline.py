@@ -207,12 +207,16 @@ class Engine:
         """What the UNet is called with for a whole batch."""
         return compiling.Load(*size, batch * (1 + (guidance > 1)))
 
-    def compile(self, size: tuple[int, int], batch: int, guidance: float) -> None:
+    def compile(self, size: tuple[int, int], batch: int, guidance: float) -> bool:
         """Has pictures of this size and batch made with compiled blocks until the next plan.
 
-        Those that need less memory than that are made as without. The first call takes the time.
+        The first of them take the time for it. False where memory is too short: what was lowered is not
+        compiled.
         """
-        self._compiled = size, batch, guidance > 1
+        key = size, batch, guidance > 1
+        if self._rungs.get(key, memory.Rung(batch)) == memory.Rung(batch):
+            self._compiled = key
+        return self.compiles
 
     def make(
         self,

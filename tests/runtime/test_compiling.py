@@ -32,7 +32,8 @@ def cache(tmp_path, monkeypatch, libraries):
 class Wanted:
     """An engine that remembers what it was to compile."""
 
-    def __init__(self, exact=True, lacks=None):
+    def __init__(self, exact=True, lacks=None, short=False):
+        self.short = short
         self.network = memory.Network(exact=exact)
         self.dtype, self.compiling_lacks, self.asked = "float16", lacks, []
 
@@ -41,6 +42,7 @@ class Wanted:
 
     def compile(self, *words):
         self.asked.append(words)
+        return not self.short
 
 
 def request(images, compiled=None, **settings):
@@ -184,6 +186,27 @@ def test_one_that_asks_for_what_is_not_there_says_so_and_goes_on():
     assert engine.asked == []
 
 
+def test_a_job_that_needs_less_memory_is_not_compiled():
+    gains.keep([MEASURED])
+    assert decide(request(960), Wanted(short=True)) is None
+    told = decide(request(1, compiled=True), Wanted(short=True))
+    assert told == "The model is not compiled, as it was then: there is too little memory."
+
+
+def test_what_was_lowered_is_not_compiled(engine):
+    size = (64, 64)
+    try:
+        engine._rungs[size, 2, True] = memory.Rung(2, sliced=True)
+        assert not engine.compile(size, 2, 7.5)
+        assert not engine.compiles
+        engine._rungs[size, 2, True] = memory.Rung(2)
+        assert engine.compile(size, 2, 7.5)
+        assert engine.compiles
+    finally:
+        engine.plan(size, 1, 7.5)
+    assert not engine.compiles
+
+
 def test_a_request_keeps_what_it_asks_for_and_nothing_else():
     for value in (None, True, False):
         one = request(1, compiled=value)
@@ -257,6 +280,10 @@ told["other"] = make(1, "other")
 told["claims"] = engine.compiles
 engine.plan(size, 2, 7.5, 2)
 told["after"] = make(2, "after")
+for batch in range(3, 3 + int(sys.argv[3])):
+    engine.plan(size, batch, 7.5, batch)
+    engine.compile(size, batch, 7.5)
+    told["compiled"] += make(batch, f"more-{batch}")
 counts = torch._dynamo.utils.counters["inductor"]
 told["kept"] = [counts["fxgraph_cache_miss"], counts["fxgraph_cache_hit"]]
 print(json.dumps({**told, "notices": notices}))
@@ -275,15 +302,15 @@ def compiles(engine):
         pytest.skip(f"{compiling.missing(engine._pipeline.unet, 'cpu')} is missing")
 
 
-def by_script(demo_folder, tmp_path, **environment):
+def by_script(demo_folder, tmp_path, more=0, **environment):
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
     ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT, demo_folder, out],
+        [sys.executable, "-c", SCRIPT, demo_folder, out, str(more)],
         env={**os.environ, "PYTHONPATH": str(RUNTIME), **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert ran.returncode == 0, ran.stderr
     told = json.loads(ran.stdout.splitlines()[-1])
@@ -321,6 +348,13 @@ def test_blocks_are_compiled_for_their_batch_alone_and_not_again_at_the_next_sta
     assert again.kept == [0, misses]
     for one in range(2):
         assert (again.pixels("compiled", one) == first.pixels("compiled", one)).all()
+
+
+@pytest.mark.slow
+def test_one_model_is_compiled_for_any_number_of_sizes(compiles, demo_folder, tmp_path):
+    told = by_script(demo_folder, tmp_path, more=4)
+    assert told.notices == []
+    assert told.compiled == [True] * (2 + 3 + 4 + 5 + 6)
 
 
 @pytest.mark.parametrize("trouble", ["a compiler that fails", "a folder that is closed"])

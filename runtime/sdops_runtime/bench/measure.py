@@ -287,7 +287,10 @@ class _Run:
             round(again["compiled_ms"], 3),
             time.strftime("%Y-%m-%d", time.gmtime()),
         )
-        gains.keep([found])
+        try:
+            gains.keep([found])
+        except OSError as error:
+            return {"error": f"what was measured cannot be kept: {error.strerror}"}
         saved = (found.plain_ms - found.compiled_ms) / 1000 / batch
         passes = self._plan.steps + 1 - dialect.first_timestep(self._plan.steps, 0.8)
         pays_from = math.ceil(gains.MARGIN * found.first_s / (saved * passes)) if saved > 0 else None

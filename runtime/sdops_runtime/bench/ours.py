@@ -71,7 +71,7 @@ class Runtime:
     def gain(self, batch: int, cache: str) -> Mapping[str, Any]:
         """What a UNet call takes before and after its blocks are compiled, and how long that takes.
 
-        cache: folder of what was compiled. The model is as without from then on no more.
+        cache: folder for what is compiled. The model stays compiled.
         """
         compiling.keep_in(Path(cache))
         plain = self.unet(batch)["ms"]
