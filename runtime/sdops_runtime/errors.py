@@ -46,6 +46,8 @@ CODES: dict[str, Code] = {
     "output-unwritable": Code("a picture cannot be written where it should go"),
     "output-exists": Code("a picture of that name is there already", usage=True),
     "metadata-missing": Code("a PNG carries no settings of sdops", usage=True),
+    "metadata-damaged": Code("a PNG, or what it tells of its settings, is damaged or cut off", usage=True),
+    "metadata-newer": Code("a PNG was made by a newer sdops", usage=True),
     # the queue
     "job-unknown": Code("no job of that name is in the queue", usage=True),
     "queue-unusable": Code("the queue's files cannot be read or written"),

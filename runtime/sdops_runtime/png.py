@@ -10,7 +10,6 @@ import os
 import secrets
 import shlex
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO
@@ -32,6 +31,9 @@ COMPRESS_LEVEL = 1
 
 #: Far above any prompt, far below what could hurt.
 _MAX_RECORD = 4 * 2**20
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_AGAIN = "Copy it again."
+_ONLY = "Only PNG files made by sdops carry settings, until another program saves them again."
 _MAX_CHUNKS = 1_000_000
 #: File systems without hard links (FAT, some network and FUSE ones) answer with one of these.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -69,22 +71,27 @@ def keep(data: bytes, path: Path, overwrite: bool = False) -> str:
 def read_record(path: Path) -> Record:
     """How the picture in ``path`` was made.
 
-    Raises SdopsError: metadata-missing where no record of sdops stands in it,
-    whole and readable; image-missing or image-unreadable for the file itself.
+    Raises SdopsError: metadata-missing for a PNG without a record of sdops;
+    metadata-damaged where it is cut off or damaged, or its record is;
+    metadata-newer; image-missing, or image-unreadable for what is no PNG.
     """
     name = shown(path.name)
-    try:
-        with open_file(path) as stream:
-            text = next(_records(stream), None)
-    except OSError as error:
-        raise SdopsError("image-unreadable", f"{name} cannot be read: {error.strerror}.") from error
+    text = _text_of(path, KEYWORD)
     if text is None:
         raise SdopsError(
             "metadata-missing",
             f"{name} carries no settings of sdops.",
-            "Only PNG files made by sdops do, until another program saves them again.",
+            _ONLY,
         )
     return from_json(text, name)
+
+
+def carries(path: Path, keyword: str) -> bool:
+    """Whether a PNG is there in which a text of that keyword can be read, however large its picture is."""
+    try:
+        return _text_of(path, keyword) is not None
+    except SdopsError:
+        return False
 
 
 def _encode(image: Image.Image, record: Record) -> bytes:
@@ -161,24 +168,62 @@ def _refused(error: OSError, path: Path) -> SdopsError:
     )
 
 
-def _records(stream: BinaryIO) -> Iterator[str]:
-    """The text of every chunk that is ours, whichever kind of text chunk another program made of it."""
-    if stream.read(8) != b"\x89PNG\r\n\x1a\n":
-        return
+def _text_of(path: Path, keyword: str) -> Optional[str]:
+    """The first text of a keyword that can be read; None where a whole PNG has none.
+
+    Raises SdopsError: image-missing, image-unreadable, metadata-damaged.
+    """
+    name = shown(path.name)
+    try:
+        with open_file(path) as stream:
+            start = stream.read(len(_SIGNATURE))
+            if not start:
+                raise SdopsError("image-unreadable", f"{name} is empty.", _AGAIN)
+            if not _SIGNATURE.startswith(start):
+                raise SdopsError("image-unreadable", f"{name} is no PNG.", _ONLY)
+            return _find(stream, keyword.encode())
+    except _BrokenError as error:
+        raise SdopsError("metadata-damaged", f"{name} is {error}.", _AGAIN) from error
+    except OSError as error:
+        raise SdopsError("image-unreadable", f"{name} cannot be read: {error.strerror}.") from error
+
+
+class _BrokenError(Exception):
+    """What a PNG is, instead of whole."""
+
+
+def _find(stream: BinaryIO, keyword: bytes) -> Optional[str]:
+    """As ``_text_of``, from behind the signature, in whichever kind of text chunk another program made of it.
+
+    Pixels are passed over. Raises _BrokenError.
+    """
+    damaged = False
     for _ in range(_MAX_CHUNKS):
         head = stream.read(8)
+        if len(head) < 8:
+            raise _BrokenError("cut off")
         length, kind = int.from_bytes(head[:4], "big"), head[4:]
-        if len(head) < 8 or kind == b"IEND" or length >= 2**31:
-            return
+        if length >= 2**31 or not kind.isalpha():
+            raise _BrokenError("damaged")
+        if kind == b"IEND":
+            break
         if kind in (b"tEXt", b"zTXt", b"iTXt") and length <= _MAX_RECORD:
             data, check = stream.read(length), stream.read(4)
-            keyword, _, rest = data.partition(b"\0")
-            if keyword == KEYWORD.encode() and zlib.crc32(kind + data) == int.from_bytes(check, "big"):
-                text = _text(kind, rest)
+            if len(check) < 4:
+                raise _BrokenError("cut off")
+            name, ended, rest = data.partition(b"\0")
+            if zlib.crc32(kind + data) != int.from_bytes(check, "big"):
+                damaged = True  # whose keyword it really has, nobody knows
+            elif name == keyword:
+                text = _text(kind, rest) if ended else None
                 if text is not None:
-                    yield text
+                    return text
+                damaged = True
         else:
             stream.seek(length + 4, os.SEEK_CUR)
+    if damaged:
+        raise _BrokenError("damaged")
+    return None
 
 
 def _text(kind: bytes, rest: bytes) -> Optional[str]:

@@ -4,6 +4,7 @@ No I/O here.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -99,20 +100,20 @@ def parameters(record: Record) -> str:
 def from_json(text: str, name: str) -> Record:
     """The record in a JSON text that came from the file ``name``.
 
-    Raises SdopsError("metadata-missing") where it is damaged or of a newer sdops.
+    Raises SdopsError: metadata-damaged, metadata-newer.
     """
     try:
         # Python 3.9 takes minutes for a number of a million digits.
         data = json.loads(text, parse_int=_short_int, parse_constant=_no_constant)
         if data["schema"] > SCHEMA:
             raise SdopsError(
-                "metadata-missing",
+                "metadata-newer",
                 f"{name} was made by a newer sdops, whose settings this one cannot read.",
                 "Update sdops.",
             )
         return _from_mapping(data)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SdopsError("metadata-missing", f"The settings in {name} are damaged.") from error
+        raise SdopsError("metadata-damaged", f"{name} holds settings that are damaged.") from error
 
 
 def _public_name(model: str) -> str:
@@ -152,7 +153,8 @@ def _fits(value: Any, kind: Any) -> bool:
     if origin is Mapping:
         return isinstance(value, dict) and all(_fits(one, inner[1]) for one in value.values())
     if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+        # 1e999 is a number in JSON, and none that could be written there again.
+        return isinstance(value, (int, kind)) and not isinstance(value, bool) and math.isfinite(value)
     return isinstance(value, kind)
 
 

@@ -250,10 +250,10 @@ def test_files_too_large_and_too_many_are_not_looked_into(sdops, lone, photo, mo
 
 def test_a_picture_without_metadata_is_said(sdops, photo):
     Image.new("RGB", (8, 8)).save("plain.png")
-    for name in ("plain.png", photo):
+    for name, why in (("plain.png", "carries no settings of sdops"), (photo, "is no PNG")):
         ran = sdops("replay", name)
         assert ran.code == 2
-        assert ran.err.splitlines()[0] == f"Error: {Path(name).name} carries no settings of sdops."
+        assert ran.err.splitlines()[0] == f"Error: {Path(name).name} {why}."
     assert told(sdops("replay", "none.png", "--json"))["error"]["code"] == "image-missing"
 
 

@@ -427,6 +427,9 @@ def changed(**values):
         pytest.param(b'{"a":' * 100_000, id="deep-objects"),
         pytest.param(b"9" * 1_000_000, id="a-million-digits"),
         pytest.param(GOOD.replace(b"7.5", b"NaN"), id="not-a-number"),
+        pytest.param(GOOD.replace(b"7.5", b"Infinity"), id="infinity"),
+        pytest.param(GOOD.replace(b"7.5", b"1e999"), id="more-than-a-number-holds"),
+        pytest.param(GOOD.replace(b"0.8", b"-1e999"), id="less-than-a-number-holds"),
         pytest.param(changed(schema="1"), id="schema-text"),
         pytest.param(changed(schema=None), id="schema-null"),
         pytest.param(changed(prompt=5), id="prompt-number"),
@@ -441,13 +444,13 @@ def changed(**values):
     ],
 )
 def test_damaged_record_is_refused(tmp_path, text):
-    error = refused("metadata-missing", png.read_record, with_text(tmp_path / "a.png", itxt(text)))
-    assert error.message == "The settings in a.png are damaged."
+    error = refused("metadata-damaged", png.read_record, with_text(tmp_path / "a.png", itxt(text)))
+    assert error.message == "a.png holds settings that are damaged."
 
 
 def test_record_of_a_newer_schema_is_refused(tmp_path):
     path = with_text(tmp_path / "a.png", itxt(changed(schema=SCHEMA + 1)))
-    assert "newer sdops" in refused("metadata-missing", png.read_record, path).message
+    assert "newer sdops" in refused("metadata-newer", png.read_record, path).message
 
 
 @pytest.mark.parametrize(
@@ -455,40 +458,79 @@ def test_record_of_a_newer_schema_is_refused(tmp_path):
     [
         pytest.param([], id="none"),
         pytest.param([itxt(GOOD, b"other")], id="other-keyword"),
-        pytest.param([(b"iTXt", b"sdops")], id="keyword-alone"),
-        pytest.param([(b"zTXt", b"sdops\0\0broken")], id="broken-zlib"),
-        pytest.param([(b"zTXt", b"sdops\0\0" + zlib.compress(GOOD)[:-20])], id="cut-zlib"),
-        pytest.param([(b"zTXt", b"sdops\0\0" + zlib.compress(bytes(2**27)))], id="zip-bomb"),
         pytest.param([(b"tEXt", b"sdops\0" + bytes(png._MAX_RECORD))], id="huge"),
-        pytest.param([itxt(b"\xff\xfe")], id="not-utf-8"),
     ],
 )
-def test_picture_without_a_readable_record_is_refused(tmp_path, texts):
+def test_picture_without_a_record_is_refused(tmp_path, texts):
     error = refused("metadata-missing", png.read_record, with_text(tmp_path / "a.png", *texts))
-    if texts != [(b"iTXt", b"sdops")]:
-        assert error.message == "a.png carries no settings of sdops."
+    assert error.message == "a.png carries no settings of sdops."
 
 
 @pytest.mark.parametrize(
-    "content",
+    "text",
     [
-        pytest.param(b"", id="empty"),
-        pytest.param(b"\xff\xd8\xff\xe0 a JPEG", id="jpeg"),
-        pytest.param(b"\x89PNG\r\n\x1a\n", id="signature-alone"),
-        pytest.param(b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffiTXt", id="negative-length"),
-        pytest.param(b"\x89PNG\r\n\x1a\n\x00\x00\x10\x00iTXtsdops\0", id="cut-off-chunk"),
-        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(12) * 1000, id="endless-empty-chunks"),
+        pytest.param((b"iTXt", b"sdops"), id="keyword-alone"),
+        pytest.param((b"zTXt", b"sdops\0\0broken"), id="broken-zlib"),
+        pytest.param((b"zTXt", b"sdops\0\0" + zlib.compress(GOOD)[:-20]), id="cut-zlib"),
+        pytest.param((b"zTXt", b"sdops\0\0" + zlib.compress(bytes(2**27))), id="zip-bomb"),
+        pytest.param(itxt(b"\xff\xfe"), id="not-utf-8"),
     ],
 )
-def test_file_that_is_no_picture_of_ours_is_refused(tmp_path, content):
+def test_a_record_that_cannot_be_read_is_damaged_and_not_missing(tmp_path, text):
+    path = with_text(tmp_path / "a.png", text)
+    refused("metadata-damaged", png.read_record, path)
+    # Another one that can be read serves.
+    assert png.read_record(with_text(path, text, itxt(GOOD))) == RECORD
+
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        pytest.param(b"", "image-unreadable", "a.png is empty.", id="empty"),
+        pytest.param(b"\xff\xd8\xff\xe0 a JPEG", "image-unreadable", "a.png is no PNG.", id="jpeg"),
+        pytest.param(b"some words", "image-unreadable", "a.png is no PNG.", id="text"),
+        pytest.param(SIGNATURE[:5], "metadata-damaged", "a.png is cut off.", id="half-a-signature"),
+        pytest.param(SIGNATURE, "metadata-damaged", "a.png is cut off.", id="signature-alone"),
+        pytest.param(
+            SIGNATURE + b"\xff\xff\xff\xffiTXt", "metadata-damaged", "a.png is damaged.", id="negative-length"
+        ),
+        pytest.param(
+            SIGNATURE + b"\x00\x00\x10\x00iTXtsdops\0",
+            "metadata-damaged",
+            "a.png is cut off.",
+            id="cut-off-chunk",
+        ),
+        pytest.param(
+            SIGNATURE + b"\x00\x00\x10\x00IDAT12",
+            "metadata-damaged",
+            "a.png is cut off.",
+            id="cut-off-pixels",
+        ),
+        pytest.param(
+            SIGNATURE + bytes(12) * 1000, "metadata-damaged", "a.png is damaged.", id="endless-empty-chunks"
+        ),
+    ],
+)
+def test_file_that_is_no_whole_png_is_refused_with_the_reason(tmp_path, content, code, message):
     (tmp_path / "a.png").write_bytes(content)
-    refused("metadata-missing", png.read_record, tmp_path / "a.png")
+    assert refused(code, png.read_record, tmp_path / "a.png").message == message
 
 
 def test_chunk_with_a_wrong_checksum_is_not_believed(tmp_path):
     path = with_text(tmp_path / "a.png", itxt(GOOD))
     path.write_bytes(path.read_bytes().replace(b'"seed": 7', b'"seed": 8'))
-    refused("metadata-missing", png.read_record, path)
+    assert refused("metadata-damaged", png.read_record, path).message == "a.png is damaged."
+
+
+def test_a_text_of_another_keyword_is_found_and_a_broken_file_has_none(tmp_path):
+    path = with_text(tmp_path / "a.png", (b"tEXt", b"mark\x001"))
+    assert (png.carries(path, "mark"), png.carries(path, "other")) == (True, False)
+    path.write_bytes(b"")
+    assert not png.carries(path, "mark")
+    assert not png.carries(tmp_path, "mark")
 
 
 def test_missing_file_and_folder_are_refused_by_their_own_names(tmp_path):

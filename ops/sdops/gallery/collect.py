@@ -47,7 +47,8 @@ class Source:
 class Found:
     """What a folder holds. pictures: the oldest first. sources: by their SHA-256.
 
-    others: PNG files that carry no settings. broken: names of those whose settings cannot be read, with why.
+    others: whole PNG files that carry no settings. broken: names, below the folder, of other files that are
+    called PNG, with why their settings cannot be read.
     """
 
     folder: Path
@@ -81,7 +82,7 @@ def collect(folder: Path, deep: bool) -> Found:
                 pictures.append(_picture(path, by_name.get(name)))
                 images.pop()
             except SdopsError as error:
-                if error.code == "metadata-missing" and "damaged" not in error.message:
+                if error.code == "metadata-missing":
                     others += 1
                 else:
                     broken[str(path.relative_to(folder))] = error.message
@@ -133,15 +134,16 @@ def _sources(
         paths = [Path(os.path.normpath(path)) for path in dict.fromkeys(named.get(sha256, ()))]
         path = next((one for one in paths if digest(one) == sha256), None)
         found[sha256] = Source(sha256, paths[0].name if paths else "", path)
-    read = 0
+    read, missing = 0, {sha256 for sha256, source in found.items() if source.path is None}
     for path in images:
-        if all(source.path for source in found.values()):
+        if not missing:
             break
         size = path.stat().st_size if path.is_file() else LARGEST + 1
         if size > LARGEST or read + size > MOST:
             continue
         read += size
         sha256 = digest(path) or ""
-        if sha256 in found and found[sha256].path is None:
+        if sha256 in missing:
+            missing.remove(sha256)
             found[sha256] = Source(sha256, path.name, path)
     return found

@@ -1,6 +1,7 @@
 """The lines of a manifest: a job that began, and an item of it that has ended. No I/O here."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def to_json(entry: Begun | Item) -> str:
 def from_json(line: bytes) -> Begun | Item | None:
     """The entry of a line; None for one that is damaged, cut off, or of a newer sdops."""
     try:
-        data = json.loads(line)
+        data = json.loads(line, parse_constant=_no_constant, parse_float=_finite)
         if data["schema"] > SCHEMA:
             return None
         return _begun(data) if data["kind"] == "job" else _item(data)
@@ -106,6 +107,19 @@ def from_json(line: bytes) -> Begun | Item | None:
 
 
 # Somebody may have changed what stands there.
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    """A number that can be written as JSON again: 1e999 cannot."""
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError(f"{text} is too large")
+    return found
+
 
 _TEXT, _MAYBE_TEXT, _INT = (str,), (str, NoneType), (int,)
 _WHOSE: Mapping[str, tuple[type, ...]] = {"run": _TEXT, "job": _MAYBE_TEXT, "host": _TEXT, "time": _TEXT}
