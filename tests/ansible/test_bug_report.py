@@ -22,8 +22,8 @@ def person(lab, maker, tmp_path, photo):
     one = Person.of(lab, tmp_path / "jane", maker)
     shutil.copy(photo, one.folder / "holiday.jpg")
     with (one.folder / "inventory.ini").open("a") as inventory:
-        inventory.write(f"\n[gone]\ngone9 ansible_host=192.0.2.9 hub_token_value={CANARY}other\n")
-        inventory.write("[gone:vars]\nansible_ssh_common_args=-o ConnectTimeout=1\n")
+        inventory.write(f"\n[janes_lab]\ngone9 ansible_host=192.0.2.9 hub_token_value={CANARY}other\n")
+        inventory.write("[janes_lab:vars]\nansible_ssh_common_args=-o ConnectTimeout=1\n")
     return one
 
 
@@ -47,7 +47,16 @@ def test_a_report_has_what_helps_and_nothing_that_is_private(person, maker):
     facts = json.loads(texts["facts.json"])
     assert [host["host"] for host in facts["hosts"]] == ["<host-1>", "<host-2>"]
     whole = "".join(texts.values())
-    for private in ("canary", maker.name, maker.address, "192.0.2.9", "gone9", "private wish", "holiday"):
+    for private in (
+        "canary",
+        maker.name,
+        maker.address,
+        "192.0.2.9",
+        "gone9",
+        "janes_lab",
+        "private wish",
+        "holiday",
+    ):
         assert private not in whole, private
     assert str(person.folder) not in whole
 
