@@ -269,7 +269,7 @@ class Desk:
         shown = jobs[-int(asked["most"]) :]
         for job in shown:
             self._tell(job)
-        self._say("listed", left=len(jobs) - len(shown))
+        self._say("listed", left=len(jobs) - len(shown), serving=self._queue.served())
 
     def _prune(self, asked: Mapping[str, Any]) -> None:
         self._say("pruned", **housekeeping.prune(self._queue, float(asked["days"]), bool(asked["all"])))

@@ -5,8 +5,10 @@ import json
 import time
 
 import pytest
+from rich.console import Console
 from sdops.jobs.status import State
 from sdops.report import status as report
+from sdops.report import status_table as report_table
 from sdops_runtime.errors import SdopsError
 
 A100 = {
@@ -86,16 +88,71 @@ def test_whatever_a_host_says_is_shown_as_text(capsys, odd, as_json):
     assert "gpu1" in out
 
 
-def test_it_fits_into_80_columns():
-    from rich.console import Console
+def full():
+    """A host all of whose values are long, and real."""
+    job = {"job": "20260101-000000-0123abcd", "made": 1203, "wanted": 5000}
+    error = {
+        "job": "20260101-000000-0000ffff",
+        "at": time.time() - 83 * 60,
+        "message": "The disk is full.",
+    }
+    return {**BUSY, "waiting": 12, "job": job, "error": error}
 
-    table = report._table([State("gpu1", BUSY), State("a-long-name", ASLEEP)])
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(table)
-    text = console.export_text()
-    assert max(map(len, text.splitlines())) <= 80
-    for word in ("gpu1", "a-long-name", "3.2/10.7", "525.60.13", "0123abcd 3/8 25%", "stopped"):
-        assert word in text
+
+#: What has to be seen of it, in the table, below it or in its notes.
+VALUES = (
+    "GRID", "A100D-10C", "3.2/10.7", "driver", "525.60.13", "busy", "stable-diffusion-v1-4",
+    "0123abcd 1203/5000 25%", "12", "83 min ago", "job 0000ffff", "The disk is full.",
+)  # fmt: skip
+
+
+def shown(width, *states):
+    """What is printed in so many columns: the table, and all of it with its notes."""
+    view = report._view(states, width)
+    console = Console(width=width, file=io.StringIO())
+    console.print(view.body[0])
+    table = console.file.getvalue()
+    for one in (*view.body[1:], *view.notes):
+        console.print(one, soft_wrap=True)
+    return table, console.file.getvalue()
+
+
+@pytest.mark.parametrize("host", ["gpu1", "frankfurt-gpu1"])
+@pytest.mark.parametrize("width", [60, 80, 90, 100, 120, 10_000])
+def test_nothing_vanishes_however_narrow_it_is(width, host):
+    table, text = shown(width, State(host, full()), State("gpu9", ASLEEP))
+    assert max(map(len, table.splitlines())) <= width
+    headings = table.splitlines()[0].split()
+    assert headings == [one for one in report_table._COLUMNS if one in headings]
+    assert {"host", "GB", "worker", "job", "waits"} <= set(headings)
+    assert [one for one in VALUES if one not in text] == []
+    assert host in text
+    assert "…" not in text
+    if width == 10_000:
+        assert rows(table)[0] == (
+            f"{host} GRID A100D-10C 3.2/10.7 525.60.13 busy, stable-diffusion-v1-4 0123abcd 1203/5000 25% 12 "
+            "83 min ago"
+        )
+
+
+def test_in_80_columns_the_gpu_has_its_column_and_the_rest_lines_of_their_own():
+    table, text = shown(80, State("frankfurt-gpu1", full()), State("gpu2", full()))
+    assert table.splitlines()[0].split() == ["host", "GPU", "GB", "worker", "job", "waits"]
+    assert text.splitlines()[-4:] == [
+        "driver 525.60.13: frankfurt-gpu1, gpu2",
+        "stable-diffusion-v1-4 in memory: frankfurt-gpu1, gpu2",
+        "frankfurt-gpu1, job 0000ffff, 83 min ago: The disk is full.",
+        "gpu2, job 0000ffff, 83 min ago: The disk is full.",
+    ]
+
+
+def test_the_table_keeps_its_form_while_numbers_grow():
+    job = {"job": "20260101-000000-0123abcd", "made": 9, "wanted": 10}
+    early = {**BUSY, "gpu": {**A100, "used": 1e9}, "job": job, "step": 0.0}
+    late = {**BUSY, "gpu": {**A100, "used": 10e9}, "job": {**job, "made": 10}, "step": 1.0}
+    for width in range(56, 130):
+        forms = [shown(width, State("gpu1", one))[0].splitlines()[0] for one in (early, late)]
+        assert forms[0] == forms[1], width
 
 
 def test_a_real_host_is_asked(sdops, photo, desk_host):

@@ -358,7 +358,7 @@ def test_what_was_fetched_long_ago_can_go_and_nothing_else(client, place, photo,
     assert [one.id for one in place.jobs()] == names[1:]
     assert one.ask("prune", days=0, all=True)["removed"] == names[1:3]
     assert [line["job"] for line in [one.ask("jobs", most=5)]] == names[3:]
-    assert one.hear() == {"kind": "listed", "left": 0}
+    assert one.hear() == {"kind": "listed", "left": 0, "serving": True}
     # The input stays for the job that waits.
     assert place.store.has(request.prepared[0].sha256)
 

@@ -23,13 +23,15 @@ def jobs(
 
     Example: sdops jobs --watch
     """
-    from sdops.jobs.overview import look
+    from sdops.jobs.overview import look, lookout
     from sdops.jobs.place import places
     from sdops.report import jobs as report
+    from sdops.report import screen
 
+    screen.refuse_both(watch, as_json, "jobs")
     found = places(host or (), inventory or ())
-    if watch and not as_json:
-        report.watch(lambda: look(found, most))
+    if watch and found:
+        report.watch(lookout(found, most))
         return
     listed = look(found, most)
     report.render(listed, as_json)

@@ -20,12 +20,14 @@ def status(
     Example: sdops status --watch
     """
     from sdops.jobs.place import places
-    from sdops.jobs.status import look
+    from sdops.jobs.status import look, lookout
+    from sdops.report import screen
     from sdops.report import status as report
 
+    screen.refuse_both(watch, as_json, "status")
     found = places(host or (), inventory or ())
-    if watch and not as_json:
-        report.watch(lambda: look(found))
+    if watch and found:
+        report.watch(lookout(found))
         return
     states = look(found)
     report.render(states, as_json)

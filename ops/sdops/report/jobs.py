@@ -1,25 +1,21 @@
 """How jobs of hosts are shown: a table, what pruning and cancelling did. Trusts nothing that a host says."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from sdops.desk import Message
 from sdops.errors import Exit, SdopsError
 from sdops.jobs.find import Found
-from sdops.jobs.overview import Listed
+from sdops.jobs.lookout import Lookout
+from sdops.jobs.overview import Listed, listings
 from sdops.jobs.place import Place
-from sdops.report import failure
+from sdops.report import failure, screen
 from sdops.report.terminal import document, messages, plain, results
 
-#: Seconds between two looks of ``--watch``.
-PAUSE = 2.0
 #: The end of a job's name that is random, which is name enough.
 SHORT = 8
 
@@ -47,22 +43,25 @@ def render(listed: Sequence[Listed], as_json: bool) -> None:
         ]
         document({"ok": exit_code(listed) is Exit.OK, "hosts": hosts})
         return
+    if not listed:
+        messages().print("There are no hosts but this machine.")
+        return
     if any(one.jobs for one in listed):
         results().print(_table(listed))
     elif any(one.error is None for one in listed):
-        messages().print("There are no jobs." if listed else "There are no hosts but this machine.")
+        messages().print("There are no jobs.")
     for note in _notes(listed):
         messages().print(note, soft_wrap=True)
 
 
-def watch(look: Callable[[], Sequence[Listed]]) -> None:
+def watch(lookout: Lookout[Listed]) -> None:
     """Shows the jobs until Ctrl-C is pressed."""
-    with suppress(KeyboardInterrupt), Live(console=results(), auto_refresh=False) as live:
-        while True:
-            listed = look()
-            stamp = Text(time.strftime("%H:%M:%S"), style="dim")
-            live.update(Group(_table(listed), *_notes(listed), stamp), refresh=True)
-            time.sleep(PAUSE)
+
+    def draw(width: int) -> screen.View:
+        listed = listings(lookout)
+        return screen.View([_table(listed)], _notes(listed))
+
+    screen.keep(lookout, draw)
 
 
 def render_cancelled(told: Sequence[tuple[Found, Message]], as_json: bool) -> None:
@@ -157,6 +156,8 @@ def _notes(listed: Sequence[Listed]) -> list[Text]:
             notes.append(
                 Text("Error: ", style="bold red").append(plain(f"{one.error.message} {one.error.hint}"))
             )
+        elif (late := screen.aged(one.host, one.answered, one.age)) is not None:
+            notes.append(late)
         elif not one.serving and any(job.get("state") in ("queued", "running") for job in one.jobs):
             notes.append(
                 plain(
