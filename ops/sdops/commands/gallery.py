@@ -36,6 +36,6 @@ def gallery(
 
     found = collect(folder, recursive)
     path = out or folder / "index.html"
-    with report.progress(len(found.pictures), quiet=as_json) as done:
-        size = page.write(found, path, overwrite, done)
-    report.render(found, path, size, as_json)
+    with report.progress(len(found.pictures) + len(found.sources), quiet=as_json) as done:
+        written = page.write(found, path, overwrite, done)
+    report.render(found, written, as_json)

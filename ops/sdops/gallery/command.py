@@ -12,10 +12,11 @@ _DEFAULT = asdict(Settings())
 _SAME = ("strength", "steps", "guidance")
 
 
-def command(record: Record, source: str) -> str:
+def command(record: Record, source: str, model: str = "") -> str:
     """What is typed to make a picture like it: the same, with the same libraries and batch.
 
-    source: the image's name, as seen from where it is typed. (``sdops replay`` asks for all that counts.)
+    source: the image's name, as seen from where it is typed. model: instead of the record's, which has only
+    the last part of a folder's name. (``sdops replay`` asks for all that counts.)
     """
     # What begins with a dash would be taken for an option.
     source = f"./{source}" if source.startswith("-") else source
@@ -30,7 +31,7 @@ def command(record: Record, source: str) -> str:
     options += ["--seed", str(record.seed)]
     options += _size(record)
     if record.model != DEFAULT_MODEL:
-        options += ["--model", record.model]
+        options += ["--model", model or record.model]
         # The demo's is the recipe that it was built by, and no choice.
         options += ["--revision", record.revision] if record.revision and record.model != "demo" else []
     if record.dtype != ("float16" if record.device != "CPU" else "float32"):

@@ -8,14 +8,15 @@ import base64
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from sdops_runtime import png
 from sdops_runtime.images import shown
 
 from sdops import __version__
@@ -32,20 +33,32 @@ _DATA = '<script type="application/json" id="data">'
 _MOST = 2**30
 
 
-def write(found: Found, path: Path, overwrite: bool, done: Callable[[], None]) -> int:
-    """Writes the page of a folder; returns its bytes. done: called after each picture that is made small.
+@dataclass(frozen=True)
+class Written:
+    """A page that was written. undecodable: names of the files that it cannot show."""
 
-    Raises SdopsError: output-exists for a file that is no page of ours, output-unwritable, disk-full.
+    path: Path
+    size: int
+    undecodable: tuple[str, ...]
+
+
+def write(found: Found, path: Path, overwrite: bool, done: Callable[[], None]) -> Written:
+    """Writes the page of a folder. done: called after each picture and each input.
+
+    Raises SdopsError: output-exists for a file that is no page of ours, else as ``png.keep`` does.
     """
     before = _before(path, overwrite)
     data = _data(found, path.parent, before, done)
-    return _save(_page(data).encode("ascii"), path)
+    page = _page(data).encode("ascii")
+    png.keep(page, path, overwrite=True)
+    there = (one for one in (*data["pictures"], *data["inputs"]) if one["href"])
+    return Written(path, len(page), tuple(str(one["name"]) for one in there if one["small"] is None))
 
 
 def _page(data: Mapping[str, Any]) -> str:
     style, script, whole = (_part(name) for name in ("page.css", "page.js", "page.html"))
-    # What could end the element that holds it is written otherwise, which JSON allows.
-    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    # Infinity would leave the whole page blank. What could end the element is written otherwise.
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     parts = {
         "VERSION": __version__,
         "STYLE_HASH": _hash(style),
@@ -71,8 +84,14 @@ def _hash(text: str) -> str:
 
 def _data(found: Found, home: Path, before: Mapping[str, str], done: Callable[[], None]) -> dict[str, Any]:
     keys = [_key(one) for one in found.pictures]
-    paths = [one.path for one in found.pictures]
-    small = list(thumbnails.of_outputs(paths, keys, before, done))
+    wanted = [
+        thumbnails.Wanted(one.path, key, thumbnails.OUTPUT)
+        for one, key in zip(found.pictures, keys, strict=True)
+    ]
+    # No key of an output is a SHA-256: it has dashes.
+    wanted += [thumbnails.Wanted(one.path, one.sha256, thumbnails.INPUT) for one in found.sources.values()]
+    small = list(thumbnails.make(wanted, before, done))
+    sizes = {one.record.input_sha256: one.record.input_size for one in found.pictures}
     numbers = {sha256: number for number, sha256 in enumerate(found.sources)}
     prompts = {
         text: number for number, text in enumerate(dict.fromkeys(_prompt(one) for one in found.pictures))
@@ -80,7 +99,10 @@ def _data(found: Found, home: Path, before: Mapping[str, str], done: Callable[[]
     return {
         "title": shown(found.folder.resolve().name or str(found.folder)),
         "prompts": list(prompts),
-        "inputs": [_input(source, home) for source in found.sources.values()],
+        "inputs": [
+            {**_input(one, home), "width": sizes[one.sha256][0], "height": sizes[one.sha256][1], "small": uri}
+            for one, uri in zip(found.sources.values(), small[len(keys) :], strict=True)
+        ],
         "pictures": [
             {
                 **_picture(one, found, home),
@@ -89,7 +111,7 @@ def _data(found: Found, home: Path, before: Mapping[str, str], done: Callable[[]
                 "key": key,
                 "small": uri,
             }
-            for one, key, uri in zip(found.pictures, keys, small, strict=True)
+            for one, key, uri in zip(found.pictures, keys, small[: len(keys)], strict=True)
         ],
         "sweeps": [
             {"strengths": one.strengths, "guidances": one.guidances, "cells": one.cells}
@@ -108,9 +130,9 @@ def _key(picture: Picture) -> str:
 
 def _input(source: Source, home: Path) -> dict[str, Any]:
     return {
+        "key": source.sha256,
         "name": shown(source.name) or "(not found)",
         "href": None if source.path is None else _href(source.path, home),
-        "small": None if source.path is None else thumbnails.of_input(source.path),
     }
 
 
@@ -133,10 +155,18 @@ def _picture(one: Picture, found: Found, home: Path) -> dict[str, Any]:
         "stack": record.stack,
         "seconds": item.output.seconds if item and item.output else None,
         "host": item.host if item else None,
-        "flagged": bool(record.flagged),
+        "flagged": record.flagged,
         # Odd bytes of a name cannot be copied from a page.
-        "command": command(record, name).encode("utf-8", "replace").decode("utf-8"),
+        "command": command(record, name, _model(one)).encode("utf-8", "replace").decode("utf-8"),
     }
+
+
+def _model(one: Picture) -> str:
+    """The model as the manifest names it: a record has only the last part of a folder's name."""
+    named = one.item.settings.get("model") if one.item else None
+    if isinstance(named, str) and replace(one.record, model=named).model == one.record.model:
+        return named
+    return one.record.model
 
 
 def _href(path: Path, home: Path) -> str:
@@ -153,7 +183,9 @@ def _before(path: Path, overwrite: bool) -> Mapping[str, str]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise SdopsError(
+            "output-unwritable", f"{path} cannot be read: {error.strerror}.", "Name another file with --out."
+        ) from error
     if _MARK not in text[:4096]:
         if overwrite:
             return {}
@@ -163,36 +195,10 @@ def _before(path: Path, overwrite: bool) -> Mapping[str, str]:
             "Name another file with --out, or --overwrite to replace it.",
         )
     known = {}
-    with suppress(ValueError, KeyError, TypeError, RecursionError):
-        for one in json.loads(text.partition(_DATA)[2].partition("</script>")[0])["pictures"]:
-            if isinstance(one["small"], str) and thumbnails.URI.fullmatch(one["small"]):
-                known[str(one["key"])] = one["small"]
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        data = json.loads(text.partition(_DATA)[2].partition("</script>")[0])
+        for one in (*data["pictures"], *data["inputs"]):
+            small, key = one.get("small"), one.get("key")
+            if isinstance(key, str) and isinstance(small, str) and thumbnails.URI.fullmatch(small):
+                known[key] = small
     return known
-
-
-def _save(data: bytes, path: Path) -> int:
-    """Writes a file, whole or not at all."""
-    aside = path.with_name(f".sdops-{secrets.token_hex(8)}.part")
-    try:
-        try:
-            aside.write_bytes(data)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    return len(data)
-
-
-def _unwritable(path: Path, error: OSError) -> SdopsError:
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return SdopsError(
-            "disk-full",
-            f"The disk of {path.parent} is full.",
-            "Free some space, or name another file with --out.",
-        )
-    return SdopsError(
-        "output-unwritable", f"{path} cannot be written: {error.strerror}.", "Name another file with --out."
-    )

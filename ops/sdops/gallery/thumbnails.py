@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -14,27 +15,37 @@ from sdops.errors import SdopsError
 #: person in it has 6 to 9 kB so, an input 20 to 40 kB.
 OUTPUT, INPUT = 224, 512
 _QUALITY = 78
+#: At once: an input of 100 megapixels takes 2 GB while it is opened.
+_THREADS = 8
 #: What a page may hold that is taken over from it.
 URI = re.compile(r"data:image/(?:webp|jpeg);base64,[A-Za-z0-9+/]+={0,2}")
 
 
-def of_outputs(
-    paths: Sequence[Path], keys: Sequence[str], known: Mapping[str, str], done: Callable[[], None]
-) -> Iterator[str | None]:
-    """A data URI for each picture, in their order; None for one that cannot be decoded.
+@dataclass(frozen=True)
+class Wanted:
+    """A file to be made small, upright. path: None where there is none. key: a name for what it holds."""
 
-    keys: a name for the contents of each; known: data URIs by such names, which are taken over. done: called
-    after each.
+    path: Path | None
+    key: str
+    side: int
+
+
+def make(
+    wanted: Sequence[Wanted], known: Mapping[str, str], done: Callable[[], None]
+) -> Iterator[str | None]:
+    """A data URI for each file, in their order; None for one that is not there or cannot be decoded.
+
+    known: data URIs by their keys, which are taken over. done: called after each.
     """
     # Pillow lets other threads run while it decodes, scales and encodes.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = [
-            None if key in known else pool.submit(_output, path)
-            for path, key in zip(paths, keys, strict=True)
-        ]
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+        made = [None if one.path is None or one.key in known else pool.submit(_small, one) for one in wanted]
         try:
-            for key, future in zip(keys, made, strict=True):
-                yield known[key] if future is None else future.result()
+            for one, future in zip(wanted, made, strict=True):
+                if future is not None:
+                    yield future.result()
+                else:
+                    yield known.get(one.key) if one.path is not None else None
                 done()
         finally:
             for future in made:
@@ -42,24 +53,16 @@ def of_outputs(
                     future.cancel()
 
 
-def of_input(path: Path) -> str | None:
-    """A data URI for an input, upright; None for one that cannot be opened."""
-    return _small(path, INPUT)
-
-
-def _output(path: Path) -> str | None:
-    return _small(path, OUTPUT)
-
-
-def _small(path: Path, side: int) -> str | None:
+def _small(one: Wanted) -> str | None:
     from PIL import features
     from sdops_runtime.images import open_image
 
+    assert one.path is not None
     try:
-        image = open_image(path).image
+        image = open_image(one.path).image
     except SdopsError:
         return None
-    image.thumbnail((side, side))
+    image.thumbnail((one.side, one.side))
     kind = "webp" if features.check("webp") else "jpeg"
     stream = BytesIO()
     image.save(stream, kind, quality=_QUALITY)

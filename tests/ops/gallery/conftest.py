@@ -32,8 +32,8 @@ class Folder:
     def sha256(self):
         return sha256(self.source.read_bytes()).hexdigest()
 
-    def add(self, seed, prompt="a hat", name="", noted=True, seconds=1.5, **settings):
-        """One picture, and its line in the manifest."""
+    def add(self, seed, prompt="a hat", name="", noted=True, seconds=1.5, named=None, **settings):
+        """One picture, and its line in the manifest. named: the model, as that line has it."""
         record = Record(
             **{
                 "model": "demo",
@@ -65,7 +65,7 @@ class Folder:
             source = Input(manifest.shorten(self.source, self.path), record.input_sha256)
             output = Output(name, digest, 96, 64, seconds, record.flagged, False)
             whose = {"run": "r", "job": None, "host": "gpu1", "time": "2026-11-23T00:00:00Z", "index": 0}
-            what = {"prompt": prompt, "seed": seed, "settings": {}, "batch": 1, "engine": {}}
+            what = {"prompt": prompt, "seed": seed, "settings": {"model": named}, "batch": 1, "engine": {}}
             manifest.append(self.path, Item(**whose, **what, input=source, output=output, failure=None))
         return self.path / name
 
