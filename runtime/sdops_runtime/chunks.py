@@ -11,7 +11,13 @@ from typing import Any, Optional
 
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.inputs import Inputs, Ready
-from sdops_runtime.protocol import Item
+from sdops_runtime.protocol import Item, JobRequest
+
+#: A call of the UNet takes at least as long as this many pictures would in a large batch: an A100 makes 21.8,
+#: 11.5 and 3.0 calls a second for 1, 4 and 16 pictures (diffusers' own page on speed with PyTorch 2).
+LEAST_CALL = 2.2
+#: So many pictures of a job decide on its batch size; the rest of a longer one is made like these.
+_COUNTED = 4096
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,36 @@ def cut(items: Sequence[Item], inputs: Inputs, slots: Slots, left: set[int]) -> 
                 alike.setdefault((ready.image.size, item.cell), []).append((item, ready))
         for pairs in alike.values():
             yield Chunk(window, tuple(item for item, _ in pairs), tuple(ready for _, ready in pairs))
+
+
+def kinds(
+    request: JobRequest, sizes: Sequence[Optional[tuple[int, int]]]
+) -> list[tuple[Optional[tuple[int, int]], int]]:
+    """Of each picture that a job makes, in order, what those of its batch must have, too: size and cell.
+
+    sizes: of each input's pictures, as ``Inputs.sizes``.
+    """
+    skipped = set(request.skip)
+    return [
+        (sizes[item.input], item.cell)
+        for item in request.items()
+        if sizes[item.input] is not None and item.index not in skipped
+    ]
+
+
+def even(kinds: Sequence[Any], most: int) -> int:
+    """The batch size, of at most ``most``, that makes a job's pictures in the least time.
+
+    kinds: as the function of that name. Slots that stay empty are computed all the same, so that the largest
+    batch is not the quickest one for nine pictures, nor for many shapes.
+    """
+    kinds = kinds[:_COUNTED]
+
+    def takes(batch: int) -> tuple[float, int]:
+        calls = sum(len(set(kinds[start : start + batch])) for start in range(0, len(kinds), batch))
+        return calls * max(LEAST_CALL, batch), calls * batch
+
+    return min(range(most, 0, -1), key=takes)
 
 
 class Ahead:

@@ -1,14 +1,14 @@
 """A job's input images: opened when they are needed, and fitted to the wanted size."""
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from sdops_runtime import images
 from sdops_runtime.errors import SdopsError
-from sdops_runtime.protocol import Event, JobRequest, Prepared
+from sdops_runtime.protocol import Event, JobRequest, Prepared, Settings
 
 #: Inputs that are opened before the model is loaded: a wrong file name should be said at once, but
 #: nobody wants to wait until thousands of photographs are decoded. Also how many stay decoded.
@@ -71,6 +71,20 @@ class Inputs:
             raise bad[0]
         return [one for one in found if isinstance(one, Ready)]
 
+    def sizes(self) -> list[Optional[tuple[int, int]]]:
+        """Of each input the size of its pictures, in pixels; None where it is known to give none.
+
+        Of inputs that were not prepared only the first are opened for it; the others count as the largest.
+        """
+        if self._prepared is not None:
+            return [_size_of(one, self._settings) for one in self._prepared]
+        known = {number: self.open(number) for number in self._needed[:AHEAD]}
+        largest = _largest(one.image.size for one in known.values() if isinstance(one, Ready))
+        found: list[Optional[tuple[int, int]]] = [largest] * len(self._names)
+        for number, one in known.items():
+            found[number] = one.image.size if isinstance(one, Ready) else None
+        return found
+
     def tell(self, emit: Callable[[Event], None]) -> None:
         """Emits what there was to notice since it was asked last."""
         while self._untold:
@@ -107,3 +121,16 @@ class Inputs:
             changed = f"What was sent of {self._names[number]} has changed on the disk."
             return SdopsError("image-unreadable", changed, "Run it again.")
         return Ready(opened.image, prepared.original, prepared.size)
+
+
+def _largest(sizes: Iterable[tuple[int, int]]) -> Optional[tuple[int, int]]:
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
+
+
+def _size_of(prepared: Prepared, settings: Settings) -> Optional[tuple[int, int]]:
+    if prepared.failure is not None or min(prepared.size) <= 0:
+        return None
+    try:
+        return images.fitted_size(prepared.size, settings.width, settings.height)
+    except SdopsError:
+        return None

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Protocol
 
 from sdops_runtime import course, demo, device, dialect, gains, readahead, stack
-from sdops_runtime.chunks import Ahead, Chunk, Slots, cut
+from sdops_runtime.chunks import Ahead, Chunk, Slots, cut, even, kinds
 from sdops_runtime.course import PausedError, Place, Tally
+from sdops_runtime.errors import SdopsError
 from sdops_runtime.inputs import Inputs
 from sdops_runtime.maker import Maker, Part, make
 from sdops_runtime.outbox import Emit, Outbox
@@ -80,15 +81,16 @@ def _make(
     company: Company,
 ) -> None:
     engine, about = loader(request.settings, place, tally.emit)
-    size = largest(request, inputs)
-    slots = plan(request, size, engine, company.crowd(size) if request.batch is None else 0)
+    sizes = inputs.sizes()
+    crowd = company.crowd(largest(request, sizes)) if request.batch is None else 0
+    slots, size = plan(request, sizes, engine, crowd)
     why = compile_if_it_pays(request, engine, about, size, slots.batch, tally.left)
     announce(request, engine, about, slots, tally.emit, engine.seconds)
     if why:
         tally.emit(Event("notice", {"code": "compile", "message": why}))
     outbox = Outbox(tally.emit)
     ahead = Ahead(cut(request.items(), inputs, slots, tally.left))
-    maker = Maker(request, place, about, slots, outbox)
+    maker = Maker(request, place, about, slots, outbox, several=len(set(filter(None, sizes))) > 1)
     try:
         while True:
             chunk = ahead.take()
@@ -197,32 +199,44 @@ def load(settings: Settings, place: Place, emit: Emit) -> tuple[Any, Mapping[str
     }
 
 
-def largest(request: JobRequest, inputs: Inputs) -> tuple[int, int]:
-    """Width and height of the largest of the first inputs, or else of what was asked for."""
+#: Width and height in pixels.
+Size = tuple[int, int]
+
+
+def largest(request: JobRequest, sizes: Sequence[Optional[Size]]) -> Size:
+    """Width and height of the largest pictures of a job, or else what was asked for."""
     settings = request.settings
-    sizes = [one.image.size for one in inputs.open_first()]
-    asked = settings.width, settings.height or settings.width
-    return max(sizes, key=lambda size: size[0] * size[1], default=asked)
+    return max(filter(None, sizes), key=_area, default=(settings.width, settings.height or settings.width))
 
 
-def plan(request: JobRequest, size: tuple[int, int], engine: Any, crowd: int = 0) -> Slots:
-    """How a job's pictures of a size are put into batches, those of a crowd that waits, too.
+def plan(
+    request: JobRequest, sizes: Sequence[Optional[Size]], engine: Any, crowd: int = 0
+) -> tuple[Slots, Size]:
+    """How a job's pictures are put into batches, and the size for which that was worked out.
 
-    Raises SdopsError("out-of-memory") where they do not fit.
+    sizes: of each input's pictures, as ``Inputs.sizes``. crowd: pictures of others that would fill the last
+    batch. The largest size that fits decides; raises SdopsError("out-of-memory") where none does.
     """
-    cells = len(request.sweep) or 1
-    batch, total = request.batch, request.total // cells
-    guidance = max(request.at(cell).guidance for cell in range(cells))
-    if batch is None:
-        total += crowd
-        if engine.device.kind == "cpu" and engine.small:
-            batch = max(1, min(CPU_BATCH, total if crowd else total // CPU_BATCH))
-        if cells > 1:
-            # No batch may have pictures of two cells: the places of the others would be computed for nothing.
-            most = engine.plan(size, total, guidance, batch).rung.batch
-            batch = next(one for one in range(most, 0, -1) if total % one == 0)
-    chosen: int = engine.plan(size, total, guidance, batch).rung.batch
-    return Slots(chosen, request.first % chosen)
+    alike = kinds(request, sizes)
+    alike += alike[-1:] * crowd
+    batch, total = request.batch, request.total // (len(request.sweep) or 1) + crowd
+    if batch is None and engine.device.kind == "cpu" and engine.small:
+        batch = even(alike, max(1, min(CPU_BATCH, total if crowd else total // CPU_BATCH)))
+    guidance = max(request.at(cell).guidance for cell in range(len(request.sweep) or 1))
+    left = sorted({one for one in sizes if one is not None}, key=_area) or [largest(request, sizes)]
+    while True:
+        size = left.pop()
+        try:
+            found = engine.plan(size, total, guidance, batch, lambda most: even(alike, most))
+        except SdopsError as error:
+            if error.code != "out-of-memory" or not left:
+                raise
+        else:
+            return Slots(found.rung.batch, request.first % found.rung.batch), size
+
+
+def _area(size: Size) -> int:
+    return size[0] * size[1]
 
 
 def _passes(request: JobRequest) -> list[int]:

@@ -19,19 +19,25 @@ from sdops_runtime.record import Record
 class Maker:
     """What a job's chunks need to become files and events.
 
-    about: what every picture's record says of model, stack and device.
+    about: what every picture's record says of model, stack and device. several: whether the job has
+    pictures of several sizes: one that does not fit is no end of the others.
     """
 
     def __init__(
-        self, request: JobRequest, place: Place, about: Mapping[str, Any], slots: Slots, outbox: Outbox
+        self,
+        request: JobRequest,
+        place: Place,
+        about: Mapping[str, Any],
+        slots: Slots,
+        outbox: Outbox,
+        several: bool = False,
     ) -> None:
         self._request = request
         self._place = place
         self._about = about
         self._slots = slots
         self.outbox = outbox
-        #: Of the pictures that were made.
-        self._sizes: set[tuple[int, int]] = set()
+        self.several = several
 
     def recipe(self, chunk: Chunk) -> pipeline.Recipe:
         """How the chunk's pictures are made."""
@@ -67,17 +73,12 @@ class Maker:
 
         seconds: what each of them took.
         """
-        self._sizes.add(chunk.inputs[0].image.size)
         self.outbox.flush(wait=True)
         for item, ready, picture in zip(chunk.items, chunk.inputs, pictures):
             if picture.failure is not None:
                 self._fail(item, picture.failure)
             else:
                 self.outbox.save(partial(self._save, item, ready, picture, seconds))
-
-    def made_others(self, chunk: Chunk) -> bool:
-        """Whether there are pictures of another size than the chunk's."""
-        return bool(self._sizes - {chunk.inputs[0].image.size})
 
     def fail(self, chunk: Chunk, error: SdopsError) -> None:
         """Tells why there are no pictures of a chunk."""
@@ -159,7 +160,7 @@ def make(engine: Any, parts: Sequence[Part], batch: int, started: Callable[[], N
         pictures = iter(engine.make(draws, host.recipe(first), batch, step, on_notice=notice))
     except SdopsError as error:
         # A size that does not fit fails its pictures, and not the others' job.
-        if error.code != "out-of-memory" or not host.made_others(first):
+        if error.code != "out-of-memory" or not host.several:
             raise
         host.fail(first, error)
         return

@@ -11,7 +11,7 @@ import json
 import pkgutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from sdops_runtime import tiles
 from sdops_runtime.errors import SdopsError
@@ -91,6 +91,7 @@ def plan(
     batch: Optional[int] = None,
     guided: bool = True,
     ceiling: Optional[Rung] = None,
+    even: Callable[[int], int] = lambda most: most,
     name: str = "the GPU",
 ) -> Plan:
     """How ``total`` pictures of width x height pixels are made: the highest rung that fits.
@@ -98,7 +99,8 @@ def plan(
     free_bytes: free memory after the model is loaded; None for a CPU, where one at a time is as fast and
     keeps the memory flat. batch: the size that was asked for, or chosen before; only its divisors take its
     place, so that a picture's slot is its number modulo either. guided: whether guidance doubles the batch.
-    ceiling: no rung above this. name: of the device, for messages.
+    ceiling: no rung above this. even: the batch size to take, where none was asked for, of those up to the
+    largest that fits. name: of the device, for messages.
 
     Raises SdopsError("out-of-memory") with the size that would fit, if this one does not.
     """
@@ -117,7 +119,11 @@ def plan(
     if (not fits or not tiled) and network.exact:
         raise refusal(free_bytes, width, height, network, guided, name)
     rung = replace((fits or ladder[-1:])[0], tiled=(tiled or vae[-1:])[0])
-    told = tuple(lowered(Rung(asked), rung, width, height))
+    lacks = rung.batch < asked
+    if batch is None and rung.batch > 1:
+        rung = replace(rung, batch=even(rung.batch))
+    # Fewer at once that fill the batches better are no news.
+    told = tuple(lowered(Rung(asked if lacks else rung.batch), rung, width, height))
     return Plan(rung, needed(network, width, height, rung, guided), told)
 
 

@@ -166,20 +166,32 @@ class Engine:
         return memory.Network(name or "sd1", dialect.generation(), self.dtype, name is not None)
 
     def plan(
-        self, size: tuple[int, int], total: int, guidance: float, batch: Optional[int] = None
+        self,
+        size: tuple[int, int],
+        total: int,
+        guidance: float,
+        batch: Optional[int] = None,
+        even: Callable[[int], int] = lambda most: most,
     ) -> memory.Plan:
         """How a job's pictures of a size are to be made, with the memory that is free now.
 
-        batch: as asked for. To be called when a job begins: later ones may find other memory. Raises
-        SdopsError("out-of-memory") for a size that does not fit.
+        batch: as asked for. even: as in ``memory.plan``. To be called when a job begins: later ones may find
+        other memory. Raises SdopsError("out-of-memory") for a size that does not fit.
         """
         self._rungs.clear()
         self._compiled = None
-        found = self._plan(size, total, guidance > 1, batch)
+        found = self._plan(size, total, guidance > 1, batch, even)
         self.lowered = found.notices
         return found
 
-    def _plan(self, size: tuple[int, int], total: int, guided: bool, batch: Optional[int]) -> memory.Plan:
+    def _plan(
+        self,
+        size: tuple[int, int],
+        total: int,
+        guided: bool,
+        batch: Optional[int],
+        even: Callable[[int], int] = lambda most: most,
+    ) -> memory.Plan:
         found = memory.plan(
             devices.free_bytes(self.device),
             *size,
@@ -188,6 +200,7 @@ class Engine:
             batch=batch,
             guided=guided,
             ceiling=self._ceilings.get(size),
+            even=even,
             name=self.device.name,
         )
         self._rungs[size, found.rung.batch, guided] = found.rung

@@ -26,7 +26,7 @@ def test_what_fits_is_not_spoken_of():
 
 def test_what_the_host_will_lower_is_foretold():
     assert said(request(images=8)) == [
-        "Pictures of 512x512 are made 5 at a time instead of 8, to fit into memory."
+        "Pictures of 512x512 are made 4 at a time instead of 8, to fit into memory."
     ]
     assert said(request(width=1024, images=1))[-1].startswith("Attention is sliced for 1024x1024")
     assert said(request((4000, 3000), width=1024, images=1))[-1].startswith(

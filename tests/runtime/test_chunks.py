@@ -5,7 +5,7 @@ from collections import namedtuple
 from types import SimpleNamespace
 
 import pytest
-from sdops_runtime.chunks import Ahead, Chunk, Slots, cut
+from sdops_runtime.chunks import Ahead, Chunk, Slots, cut, even
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.inputs import Ready
 from sdops_runtime.protocol import Item
@@ -55,6 +55,28 @@ def test_sizes_are_made_apart_and_bad_inputs_told_alone():
         (0, [2], False),
         (0, [1], True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "most", "expected"),
+    [
+        pytest.param("a" * 16, 8, 8, id="full batches"),
+        pytest.param("a" * 6, 5, 3, id="two of three, and not of five and one"),
+        pytest.param("a" * 9, 8, 3, id="three of three, and not of eight and one"),
+        pytest.param("a" * 2, 8, 2, id="no slot that nobody has"),
+        pytest.param("abcdefgh", 8, 1, id="nothing alike"),
+        pytest.param("a" * 5 + "b" * 5, 8, 5, id="five of each"),
+        pytest.param("a" * 11 + "b" * 11, 8, 2, id="no batch that fits exactly"),
+        pytest.param("ab" * 8, 8, 8, id="two kinds in turns"),
+        pytest.param("", 8, 8, id="nothing"),
+    ],
+)
+def test_a_batch_is_as_large_as_fills_its_slots(kinds, most, expected):
+    assert even(kinds, most) == expected
+
+
+def test_a_job_of_a_million_is_judged_by_its_beginning():
+    assert even(["a"] * 10**6, 8) == 8
 
 
 def test_the_next_chunk_is_prepared_by_a_thread_and_no_more_than_that():

@@ -7,9 +7,10 @@ import time
 import numpy
 import pytest
 from PIL import Image
-from sdops_runtime import job, outputs, png
+from sdops_runtime import device, dialect, job, memory, outputs, png
 from sdops_runtime.course import Place
 from sdops_runtime.errors import SdopsError
+from sdops_runtime.pipeline import Engine
 from sdops_runtime.protocol import JobRequest, Settings
 
 QUICK = {"model": "demo", "width": 128, "steps": 4, "strength": 0.5, "seed": 7}
@@ -102,6 +103,41 @@ def test_inputs_of_different_shapes_do_not_share_a_batch(photo, tmp_path):
         ("tall-11.png", 128, 192),
         ("tall-12.png", 128, 192),
     ]
+
+
+@pytest.mark.parametrize("shapes", [1, 2, 8])
+def test_no_more_is_computed_than_the_pictures_need(shapes, tmp_path, monkeypatch, demo_folder):
+    """Eight pictures of one shape are eight rows at each step, and of eight shapes, too."""
+    monkeypatch.setattr(device, "free_bytes", lambda chosen: 2**34)  # a GPU's, room for all of them at once
+    monkeypatch.setattr(Engine, "small", False)
+    rows, predict = [], Engine._predict
+
+    def count(self, sample, *words):
+        rows.append(len(sample))
+        return predict(self, sample, *words)
+
+    monkeypatch.setattr(Engine, "_predict", count)
+    sources = [tmp_path / f"{number}.png" for number in range(8)]
+    for number, source in enumerate(sources):
+        Image.new("RGB", (128, 64 + 8 * (number % shapes))).save(source)
+    events = run(sources, tmp_path / "out")
+    assert events[-1].data["images"] == 8
+    assert sum(rows) / of_kind(events, "planned")[0]["passes"] == (16 if shapes == 2 else 8)
+
+
+def test_a_picture_that_does_not_fit_fails_alone(photo, tmp_path, monkeypatch, demo_folder):
+    tall = tmp_path / "tall.png"
+    Image.new("RGB", (128, 640)).save(tall)
+    network = memory.Network("demo", dialect.generation(), "float32")
+    room = memory.needed(network, 128, 88, memory.last_rung(network, 128, 88))
+    monkeypatch.setattr(device, "free_bytes", lambda chosen: memory.unusable(room))
+    events = run([tall, photo], tmp_path / "out")
+    (failed,) = of_kind(events, "item_failed")
+    assert (failed["index"], failed["code"]) == (0, "out-of-memory")
+    assert [one["name"] for one in of_kind(events, "image")] == ["photo-8.png"]
+    assert events[-1].kind == "done"
+    events = run([tall], tmp_path / "out")
+    assert (events[-1].kind, events[-1].data["code"]) == ("failed", "out-of-memory")
 
 
 def test_one_bad_input_fails_its_pictures_and_not_the_job(photo, tmp_path):

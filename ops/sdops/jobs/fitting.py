@@ -4,6 +4,7 @@ What a host tells is a moment's; it plans anew, with what is free then. So only 
 empty GPU is refused here.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,9 +19,17 @@ def foretell(request: JobRequest, said: Any, stack: str) -> Iterator[str]:
     Raises SdopsError("out-of-memory") for what cannot fit, with a size that would.
     """
     total, room = _bytes(said, "total"), _bytes(said, "room")
-    size = _largest(request)
-    if total is None or room is None or size is None:
+    if total is None or room is None:
         return
+    # Here, for they bring Pillow along.
+    from sdops_runtime.chunks import even, kinds
+    from sdops_runtime.inputs import Inputs
+
+    sizes = Inputs(request, ()).sizes() if request.prepared else []
+    known = sorted({size for size in sizes if size is not None}, key=lambda size: size[0] * size[1])
+    if not known:
+        return
+    alike = kinds(request, sizes)
     settings = request.settings
     network = memory.Network(
         "demo" if settings.model == "demo" else "sd1",
@@ -33,27 +42,19 @@ def foretell(request: JobRequest, said: Any, stack: str) -> Iterator[str]:
     def plan(free: int) -> memory.Plan:
         cells = len(request.sweep) or 1
         guided = any(request.at(cell).guidance > 1 for cell in range(cells))
-        total = request.total // cells
-        return memory.plan(free, *size, network, total, batch=request.batch, guided=guided, name=name)
+        words: dict[str, Any] = {"batch": request.batch, "guided": guided, "name": name}
+        words["even"] = lambda most: even(alike, most)
+        # As the host does: one size that does not fit is no end of the others.
+        for size in reversed(known[1:]):
+            with contextlib.suppress(SdopsError):
+                return memory.plan(free, *size, network, request.total // cells, **words)
+        return memory.plan(free, *known[0], network, request.total // cells, **words)
 
     plan(total - memory.resident(network))
     try:
         yield from plan(room - memory.weights(network)).notices
     except SdopsError as error:
         yield f"As things were when {name} was last looked at: {error.message}"
-
-
-def _largest(request: JobRequest) -> tuple[int, int] | None:
-    """The largest of a prepared job's pictures."""
-    # Here, for it brings Pillow along.
-    from sdops_runtime.images import fitted_size
-
-    settings = request.settings
-    sizes = []
-    for one in request.prepared or ():
-        if one.failure is None and min(one.size) > 0:
-            sizes.append(fitted_size(one.size, settings.width, settings.height))
-    return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
 def _bytes(said: Any, key: str) -> int | None:

@@ -35,11 +35,12 @@ class Member:
         self._busy = threading.Lock()
         self._last = time.monotonic()
 
-    def begin(self, topic: str, digest: Optional[str], text: str, size: tuple[int, int]) -> dict[str, Any]:
+    def begin(
+        self, topic: str, digest: Optional[str], text: str, sizes: list[Optional[tuple[int, int]]]
+    ) -> dict[str, Any]:
         """Loads a job's model and says how its pictures would be made here: ``events``, or an ``error``.
 
-        topic: of what is told meanwhile. digest: of the head's runtime. size: of the largest of the first
-        inputs.
+        topic: of what is told meanwhile. digest: of the head's runtime. sizes: of each input's pictures.
         """
         with self._busy:
             told: list[Event] = []
@@ -56,7 +57,7 @@ class Member:
                 request = JobRequest.from_json(text)
                 place = Place(Path(), self._wanted)
                 engine, about = self._warm.load(request.settings, place, emit)
-                slots = job.plan(request, (size[0], size[1]), engine)
+                slots, _ = job.plan(request, [one and (one[0], one[1]) for one in sizes], engine)
                 job.announce(request, engine, about, slots, emit, engine.seconds)
             except SdopsError as error:
                 return {"name": self.name, "error": [error.code, error.message, error.hint]}

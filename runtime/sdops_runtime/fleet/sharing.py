@@ -22,7 +22,6 @@ from sdops_runtime.errors import SdopsError
 from sdops_runtime.fleet import piece
 from sdops_runtime.fleet.engine import Crew, Done, LostError
 from sdops_runtime.inputs import Inputs
-from sdops_runtime.job import largest
 from sdops_runtime.protocol import Event, Item, JobRequest
 
 #: Seconds that a piece should take: long against what handing it over takes, short for who watches.
@@ -115,7 +114,7 @@ class _Share:
         self._sharing, self._request = sharing, request
         self._inputs, self._place, self._tally = inputs, place, tally
         self._items = {item.index: item for item in request.items()}
-        self._size = largest(request, inputs)
+        self._sizes = inputs.sizes()
         self._slots: Optional[Slots] = None
         self._noticed: set[str] = set()
         self._names: dict[str, str] = {}
@@ -210,7 +209,7 @@ class _Share:
         known = {*self._beginning.values(), *self._begun, *self._unfit}
         for address in there:
             if address not in known:
-                words = (self._sharing.topic, command.digest(), self._request.to_json(), self._size)
+                words = (self._sharing.topic, command.digest(), self._request.to_json(), self._sizes)
                 self._beginning[self._crew.hand("begin", words, [address])] = address
         for ticket in [one for one, address in self._beginning.items() if address not in there]:
             self._crew.withdraw(ticket)  # it has gone; should it come back, it begins anew
