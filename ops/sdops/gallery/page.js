@@ -15,25 +15,30 @@
     return made;
   };
 
-  // Pictures are decoded when they come near the window, and not before.
+  // Pictures, inputs too, are decoded when they come near the window, and not before.
+  const waits = new WeakMap();
   const near = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       if (entry.isIntersecting) {
         near.unobserve(entry.target);
-        entry.target.src = data.pictures[entry.target.dataset.number].small;
+        entry.target.src = waits.get(entry.target);
       }
     }
   }, { rootMargin: "600px" });
 
+  const picture = (one, alt) => {
+    const image = element("img", { alt, width: one.width, height: one.height });
+    waits.set(image, one.small);
+    near.observe(image);
+    return image;
+  };
+
   const card = (number, place, captioned = true) => {
     const one = data.pictures[number];
     const about = `seed ${one.seed}, strength ${one.strength}, guidance ${one.guidance}`;
-    let image = element("div", { className: "none", textContent: "cannot be shown" });
-    if (one.small) {
-      image = element("img", { alt: `${data.prompts[one.prompt]}, ${about}`, width: one.width, height: one.height });
-      image.dataset.number = number;
-      near.observe(image);
-    }
+    const image = one.small
+      ? picture(one, `${data.prompts[one.prompt]}, ${about}`)
+      : element("div", { className: "none", textContent: "cannot be shown" });
     const made = element("button", { className: "card", type: "button", title: about }, image);
     if (captioned) {
       made.append(element("span", { textContent: data.prompts[one.prompt] }),
@@ -49,21 +54,23 @@
     const caption = element("figcaption", {}, element("strong", { textContent: input.name }));
     if (note) caption.append(element("br"), element("span", { className: "quiet", textContent: note }));
     const image = input.small
-      ? element("img", { src: input.small, alt: `Input ${input.name}` })
-      : element("div", { className: "none", textContent: "input not found" });
+      ? picture(input, `Input ${input.name}`)
+      : element("div", { className: "none", textContent: input.href ? "cannot be shown" : "input not found" });
     return element("figure", { className: "source" }, image, caption);
   };
 
   const isWanted = (one) => {
     const words = byId("search").value.toLowerCase();
     const flagged = byId("flagged").value;
-    return folded[one.prompt].includes(words) && (!flagged || one.flagged === (flagged === "yes"));
+    return folded[one.prompt].includes(words) && (!flagged || (one.flagged === true) === (flagged === "yes"));
   };
 
   const byInput = () => {
     const groups = new Map();
     data.pictures.forEach((one, number) => {
-      if (isWanted(one)) groups.set(one.input, [...groups.get(one.input) ?? [], number]);
+      if (!isWanted(one)) return;
+      if (!groups.has(one.input)) groups.set(one.input, []);
+      groups.get(one.input).push(number);
     });
     return [...groups].map(([input, numbers]) => {
       const cards = element("ul", { className: "cards" });
@@ -74,13 +81,14 @@
   };
 
   const bySweep = () => data.sweeps.flatMap((sweep) => {
-    const first = data.pictures[sweep.cells.flat().find((number) => number !== null)];
-    if (!isWanted(first)) return [];
+    const wanted = (number) => number !== null && isWanted(data.pictures[number]);
+    const first = data.pictures[sweep.cells.flat().find(wanted)];
+    if (!first) return [];
     const head = element("tr", {}, element("th", { textContent: "strength \\ guidance" }),
       ...sweep.guidances.map((value) => element("th", { scope: "col", textContent: value })));
     const rows = sweep.cells.map((cells, row) => element("tr", {},
       element("th", { scope: "row", textContent: sweep.strengths[row] }),
-      ...cells.map((number) => element("td", {}, ...(number === null ? [] : [card(number, shown.push(number) - 1, false)])))));
+      ...cells.map((number) => element("td", {}, ...(wanted(number) ? [card(number, shown.push(number) - 1, false)] : [])))));
     const note = `${data.prompts[first.prompt]} (seed ${first.seed})`;
     return [element("section", {}, element("div", {}, source(first.input, note),
       element("div", { className: "scroll" }, element("table", {}, head, ...rows))))];
@@ -118,7 +126,8 @@
       "File": one.name, "Input": input.name, "Not": one.negative, "Seed": one.seed, "Strength": one.strength,
       "Guidance": one.guidance, "Steps": one.steps, "Size": `${one.width}x${one.height}`, "Model": one.model,
       "Made on": [one.host, one.device].filter(Boolean).join(", "),
-      "Seconds": one.seconds, "Flagged": one.flagged ? "yes, by the model's safety filter" : null,
+      "Seconds": one.seconds,
+      "Flagged": { true: "yes, by the model's safety filter", false: "no", null: "not checked" }[one.flagged],
     };
     const list = document.querySelector("dl");
     list.replaceChildren();
@@ -130,12 +139,17 @@
     byId("open").href = one.href;
     byId("previous").disabled = place === 0;
     byId("next").disabled = place === shown.length - 1;
-    if (!dialog.open) dialog.showModal();
-    byId("slide").focus();
+    if (!dialog.open) {
+      dialog.showModal();
+      byId("slide").focus();
+    } else if (document.activeElement === document.body || document.activeElement.disabled) {
+      byId("slide").focus(); // no key is lost at the first and the last picture
+    }
   };
 
   const slide = (value) => {
     byId("slide").value = value;
+    byId("slide").setAttribute("aria-valuetext", `${value}% input, ${100 - value}% output`);
     document.querySelector(".compare").style.setProperty("--at", `${value}%`);
   };
 

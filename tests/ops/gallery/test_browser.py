@@ -122,6 +122,39 @@ def test_the_slider_shows_the_input_over_the_output(folder, look):
     until(browser, lambda: decoded(browser, "#before"))
 
 
+def test_the_slider_says_what_it_shows(folder, look):
+    folder.add(7)
+    browser = look()
+    one_of(browser, ".card").click()
+    assert one_of(browser, "#slide").get_attribute("aria-valuetext") == "0% input, 100% output"
+    press(browser, Keys.ARROW_RIGHT)
+    assert one_of(browser, "#slide").get_attribute("aria-valuetext") == "1% input, 99% output"
+
+
+def test_the_next_button_keeps_the_keyboard_until_there_is_no_next(folder, look):
+    for seed in (7, 8, 9):
+        folder.add(seed)
+    browser = look()
+    one_of(browser, ".card").click()
+    while browser.switch_to.active_element.get_attribute("id") != "next":
+        press(browser, Keys.TAB)
+    press(browser, Keys.ENTER)
+    assert (fact(browser, "Seed"), browser.switch_to.active_element.get_attribute("id")) == ("8", "next")
+    press(browser, Keys.ENTER)
+    assert (fact(browser, "Seed"), browser.switch_to.active_element.get_attribute("id")) == ("9", "slide")
+
+
+def test_the_keys_are_written_on_the_page(folder, look):
+    folder.add(7)
+    browser = look()
+    assert not one_of(browser, "#keys ul").is_displayed()
+    one_of(browser, "#keys summary").click()
+    text = one_of(browser, "#keys ul").text
+    assert all(key in text for key in ("/ search", "n, Page Down next", "p, Page Up previous", "Esc close"))
+    one_of(browser, ".card").click()
+    assert one_of(browser, "dialog .keys").text.startswith("n next, p previous")
+
+
 def test_all_can_be_done_with_the_keyboard(folder, look):
     for seed in (7, 8, 9):
         folder.add(seed)
@@ -156,6 +189,47 @@ def test_a_sweep_is_a_grid(folder, look):
     assert [len(all_of(row, ".card")) for row in all_of(browser, "tr")] == [0, 2, 1]
     all_of(browser, ".card")[2].click()
     assert (fact(browser, "Strength"), fact(browser, "Guidance")) == ("0.7", "5")
+
+
+def test_a_grid_is_filtered_cell_by_cell(folder, look):
+    for number, (strength, guidance, flagged) in enumerate(
+        [(0.3, 5, False), (0.3, 10, True), (0.7, 5, True), (0.7, 10, None)]
+    ):
+        folder.add(7, name=f"{number}.png", strength=strength, guidance=guidance, flagged=flagged)
+    for number, guidance in enumerate((5, 10)):
+        folder.add(8, name=f"other-{number}.png", guidance=guidance)
+    browser = look()
+    Select(one_of(browser, "#view")).select_by_value("sweeps")
+
+    def grids(flagged):
+        Select(one_of(browser, "#flagged")).select_by_value(flagged)
+        count = one_of(browser, "#count").text
+        found = []
+        for table in all_of(browser, "table"):
+            rows = all_of(table, "tr")[1:]
+            found.append([[len(all_of(cell, ".card")) for cell in all_of(row, "td")] for row in rows])
+        return count, found
+
+    assert grids("") == ("6 of 6", [[[1, 1], [1, 1]], [[1, 1]]])
+    # The other grid has no flagged cell.
+    assert grids("yes") == ("2 of 6", [[[0, 1], [1, 0]]])
+    assert grids("no") == ("4 of 6", [[[1, 0], [0, 1]], [[1, 1]]])
+    # The pictures that are left are those that one turns over to.
+    Select(one_of(browser, "#flagged")).select_by_value("yes")
+    all_of(browser, ".card")[0].click()
+    assert fact(browser, "Guidance") == "10"
+    press(browser, "n")
+    assert (fact(browser, "Guidance"), one_of(browser, "#next").is_enabled()) == ("5", False)
+
+
+@pytest.mark.parametrize(
+    ("flagged", "told"), [(True, "yes, by the model's safety filter"), (False, "no"), (None, "not checked")]
+)
+def test_what_was_not_checked_is_told_from_what_was(folder, look, flagged, told):
+    folder.add(7, flagged=flagged)
+    browser = look()
+    one_of(browser, ".card").click()
+    assert fact(browser, "Flagged") == told
 
 
 def test_without_a_sweep_there_is_nothing_to_choose(folder, look):
@@ -199,6 +273,22 @@ def test_five_thousand_pictures_are_drawn_when_they_are_near(folder, look):
     assert 0 < drawn < 500
     browser.execute_script("window.scrollTo(0, document.body.scrollHeight)")
     until(browser, lambda: decoded(browser, "li:last-child img"))
+
+
+def test_a_thousand_inputs_are_drawn_when_they_are_near(folder, look, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    for number in range(1000):
+        folder.source = folder.path / f"input-{number}.jpg"
+        Image.new("RGB", (30, 20), "green").save(folder.source, comment=str(number).encode())
+        folder.add(number, noted=False)
+    browser = look()
+    assert one_of(browser, "#count").text == "1000 of 1000"
+    assert len(all_of(browser, ".source img")) == 1000
+    until(browser, lambda: decoded(browser, ".source img"))
+    drawn = browser.execute_script("return document.querySelectorAll('.source img[src]').length")
+    assert 0 < drawn < 100
+    browser.execute_script("window.scrollTo(0, document.body.scrollHeight)")
+    until(browser, lambda: decoded(browser, "section:last-child .source img"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
