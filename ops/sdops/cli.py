@@ -92,7 +92,8 @@ app.command()(cancel)
 app.command()(prune)
 app.command()(mount)
 app.command()(unmount)
-app.command(context_settings={"ignore_unknown_options": True})(ssh)
+# What stands behind the host is the host's, options too.
+app.command(context_settings={"allow_interspersed_args": False})(ssh)
 app.command()(doctor)
 app.command()(init)
 app.command()(hosts)
@@ -102,6 +103,12 @@ app.command("bug-report")(bug_report)
 
 def _commands() -> list[str]:
     return [one.name or str(getattr(one.callback, "__name__", "")) for one in app.registered_commands]
+
+
+def _own(words: list[str]) -> list[str]:
+    """The words that are for this program: before ``ssh`` only, which has no --json of its own."""
+    command = next((word for word in words if not word.startswith("-")), "")
+    return words[: words.index(command)] if command == ssh.__name__ else words
 
 
 def main() -> None:
@@ -129,11 +136,11 @@ def _answer(words: list[str]) -> int:
     """Runs the app; prints what went wrong. Returns the exit code."""
     from sdops.report import failure
 
-    as_json = "--json" in words
+    as_json = "--json" in _own(words)
     try:
         return app(words, prog_name="sdops", standalone_mode=False) or Exit.OK
     except SdopsError as error:
-        if "--debug" in words:
+        if "--debug" in _own(words):
             traceback.print_exception(error)
         failure.render(error, as_json)
         return exit_code(error.code)

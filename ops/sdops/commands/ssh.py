@@ -37,6 +37,14 @@ def ssh(
     from sdops import shell
     from sdops.jobs.place import only
 
+    # As ssh does it: -- ends the options, and those behind the host are the command's.
+    command = command[1:] if command and command[0] == "--" else command
+    if command and command[0].startswith("-"):
+        raise SdopsError(
+            "usage",
+            f"{command[0]} stands behind {host}, where the command for it begins.",
+            f"Options of sdops ssh stand before the host, as in: sdops ssh --no-tmux {host}",
+        )
     place = only(host, inventory or ())
     if not command and not sys.stdin.isatty():
         raise SdopsError(
