@@ -13,12 +13,22 @@ _ACTIVATE = """\
 if [ -r {conda} ]; then . {conda} && conda activate {env} >&2 || echo {broken} >&2
 else echo {missing} >&2; fi
 """
-# Not login shells, as tmux has them: those begin with the system's own PATH.
+# Terminals newer than the host's list of them are xterms in all that matters; tmux, less and clear refuse
+# names that they do not know. Where nothing tells whether one is known, it is not.
+_TERMINAL = """\
+if [ -t 0 ] && ! infocmp "$TERM" >/dev/null 2>&1 && ! tput -T "$TERM" clear >/dev/null 2>&1; then
+  export TERM=xterm-256color
+fi
+"""
+# Not login shells, as tmux has them: those begin with the system's own PATH. Not exec: it may fail to start.
 _TMUX = """\
 if command -v tmux >/dev/null; then
-  exec tmux -L {session} new-session -A -s {session} 'bash -i' \\; set-option default-command 'bash -i'
+  tmux -L {session} new-session -A -s {session} 'bash -i' \\; set-option default-command 'bash -i' && exit
+  why="tmux ended with status $?"
+else
+  why='tmux is not there'
 fi
-echo 'tmux is not there: what runs in this shell ends with the connection.' >&2
+echo "$why: what runs in this shell ends with the connection." >&2
 """
 
 
@@ -30,6 +40,7 @@ def remote(wanted: Wanted, words: Sequence[str], tmux: bool) -> str:
         broken=shlex.quote(f"The environment {wanted.env} cannot be activated: sdops doctor says why."),
         missing=shlex.quote(f"There is no conda in {wanted.prefix}: this shell is without {wanted.env}."),
     )
+    script += _TERMINAL
     if words:
         script += 'eval "$*"\n'
     else:

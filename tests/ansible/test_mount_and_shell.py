@@ -116,13 +116,16 @@ def test_a_command_runs_in_the_environment_and_its_end_is_ours(person, maker):
     assert ran.stdout.splitlines()[1] == "/home/sdops/miniconda3/envs/env1/bin/python"
     several = person.sdops("ssh", maker.name, "--", "ls", "-d", "/home/sdops")
     assert (several.rc, several.stdout) == (0, "/home/sdops\n")
+    options = person.sdops("ssh", maker.name, "ls", "-d", "-i", "/home/sdops")
+    assert (options.rc, options.stdout.split()[1:]) == (0, ["/home/sdops"])
     none = person.sdops("ssh", maker.name)
     assert (none.rc, "A shell needs a terminal" in none.stderr) == (2, True)
 
 
 def test_a_shell_outlives_its_connection(lab, tmux, tmp_path):
     person = Person.of(lab, tmp_path / "her", tmux)
-    first = Terminal(person, "ssh", tmux.name)
+    # Of a terminal that the host does not know.
+    first = Terminal(person, "ssh", tmux.name, TERM="xterm-ghostty")
     first.sees("$")
     first.press(b"python -c 'import sys; print(sys.prefix)'; left=here\r")
     first.sees("/home/sdops/miniconda3/envs/env1")
@@ -142,7 +145,7 @@ def test_a_shell_outlives_its_connection(lab, tmux, tmp_path):
 
 
 def test_without_tmux_the_shell_is_plain(person, maker):
-    terminal = Terminal(person, "ssh", maker.name, "--no-tmux")
+    terminal = Terminal(person, "ssh", "--no-tmux", maker.name)
     terminal.sees("$")
     terminal.press(b"echo $TMUX-$CONDA_DEFAULT_ENV; which python\r")
     terminal.sees("envs/env1/bin/python")
