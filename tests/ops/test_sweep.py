@@ -1,14 +1,19 @@
 """``sdops sweep``: every strength and guidance of a grid, from the same seeds, as one job."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from sdops.errors import SdopsError
+from sdops.gallery import sheet
 from sdops.gallery.collect import collect
 from sdops.gallery.sweep import sweeps
 from sdops.jobs import manifest
+from sdops.jobs.local import Outcome
+from sdops.jobs.request import Asked
 from sdops.jobs.values import values
 from sdops_runtime import png
 from sdops_runtime.protocol import JobRequest, Settings
@@ -148,7 +153,77 @@ def test_a_file_that_is_no_sheet_stays(sdops, photo, demo_folder):
     ran = sdops("sweep", photo, "a hat", *QUICK, *GRID, "--out", "swept")
     assert ran.code == 0
     assert "Contact sheet" not in ran.out
+    assert "Note: swept/photo-7-sheet.png is there already, and is no contact sheet" in ran.err
     assert Path("swept/photo-7-sheet.png").read_text() == "mine"
+
+
+def test_a_sheet_that_cannot_be_written_takes_nothing_from_the_job(sdops, photo, demo_folder, monkeypatch):
+    words = ("sweep", photo, "a hat", *QUICK, *GRID, "--out", "swept")
+    sdops(*words)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    ran = sdops(*words)
+    assert ran.code == 0
+    assert [line.split()[0] for line in ran.out.splitlines()[1:]] == [f"swept/{name}" for name in NAMES]
+    assert "Note: The disk of swept is full." in ran.err
+    told = json.loads(sdops(*words, "--json").out)
+    assert (told["ok"], len(told["pictures"]), told["sheets"]) == (True, 4, [])
+    assert [one["code"] for one in told["notices"]] == ["disk-full"]
+
+
+def test_ctrl_c_while_a_sheet_is_drawn_takes_nothing_from_the_job(sdops, photo, demo_folder, monkeypatch):
+    def interrupt(*words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sheet, "_open", interrupt)
+    told = json.loads(sdops("sweep", photo, "a hat", *QUICK, *GRID, "--out", "swept", "--json").out)
+    assert (told["ok"], len(told["pictures"]), told["sheets"]) == (True, 4, [])
+    assert [one["code"] for one in told["notices"]][-1] == "interrupted"
+
+
+def test_a_picture_that_is_broken_or_anothers_leaves_its_cell_empty(sdops, photo, demo_folder):
+    sdops("sweep", photo, "a hat", *QUICK, *GRID, "--out", "swept")
+    broken, other, gone = (Path("swept", name) for name in NAMES[:3])
+    broken.write_bytes(broken.read_bytes()[:-60])
+    other.write_bytes(Path("swept", NAMES[3]).read_bytes())
+    gone.unlink()
+    settings = Settings(model="demo", width=96, steps=4, seed=7)
+    request = JobRequest(("photo.jpg",), ("a hat",), settings, sweep=tuple(CELLS))
+    made = sheet.write(Outcome(Asked(request, (photo,)), Path("swept")))
+    assert made.paths == (Path("swept/photo-7-sheet.png"),)
+    assert [(one.code, NAMES[0] in one.message) for one in made.troubles] == [("image-unreadable", True)]
+    with Image.open(made.paths[0]) as drawn:
+        # What is no frame on paper is a picture: the last cell alone.
+        colours = [drawn.getpixel((drawn.width - x, drawn.height - y)) for x, y in ((170, 110), (60, 40))]
+    assert (colours[0] == (251, 250, 248), colours[1] == (251, 250, 248)) == (True, False)
+
+
+def test_a_sheet_too_large_for_pillow_to_open_is_known_and_drawn_anew(sdops, photo, demo_folder, monkeypatch):
+    words = ("sweep", photo, "a hat", *QUICK, *GRID, "--out", "swept", "--json")
+    sdops(*words)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    told = json.loads(sdops(*words).out)
+    assert (told["sheets"], told["notices"]) == (["swept/photo-7-sheet.png"], [])
+
+
+def test_a_large_grid_has_small_pictures(sdops, photo, demo_folder, monkeypatch):
+    sdops("run", photo, "a hat", *QUICK)
+    sweep = [(row / 100, column) for row in range(1, 51) for column in range(1, 51)]
+    cells = dict.fromkeys(sweep, sheet._Cell(Path("photo-7.png"), (96, 64)))
+    monkeypatch.setattr(sheet, "MOST", 3_000_000)
+    drawn = sheet._draw("a hat", 7, sweep, cells, [])
+    assert 2_500_000 < drawn.width * drawn.height <= 3_000_000
+    # The last one is a picture, too.
+    assert drawn.getpixel((drawn.width - 25, drawn.height - 30)) != (251, 250, 248)
+
+
+def test_the_example_stands_on_one_line(sdops, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    (line,) = [line for line in sdops("sweep", "--help").out.splitlines() if "Example:" in line]
+    assert line.split()[-4:] == ["--strength", "0.3..0.9:0.2", "--guidance", "5,9"]
 
 
 def test_a_picture_of_a_sweep_is_made_again(sdops, photo, demo_folder):
@@ -163,6 +238,25 @@ def test_a_host_makes_it_too(sdops, photo, desk_host):
     told = json.loads(ran.out)
     assert (ran.code, [one["name"] for one in told["pictures"]]) == (0, NAMES)
     assert Path("swept/photo-7-sheet.png").exists()
+
+
+def test_attach_and_fetch_write_the_sheet_of_a_sweep_that_was_left_to_its_host(sdops, photo, desk_host):
+    words = [word for word in QUICK if word not in ("--host", "local")]
+    command = ("sweep", photo, "a hat", *words, *GRID, "--out", "swept", *desk_host)
+    left = json.loads(sdops(*command, "--detach", "--json").out)
+    assert (left["pictures"], left["sheets"]) == ([], [])
+    told = json.loads(sdops("attach", "--json").out)
+    assert (len(told["pictures"]), told["sheets"]) == (4, ["swept/photo-7-sheet.png"])
+    whole = Path("swept/photo-7-sheet.png").read_bytes()
+    assert "Contact sheet: got/photo-7-sheet.png" in sdops("fetch", left["job"], "--out", "got").out
+    assert Path("got/photo-7-sheet.png").read_bytes() == whole
+    # Those that were here before stand on it, too.
+    Path("swept", NAMES[2]).unlink()
+    Path("swept/photo-7-sheet.png").unlink()
+    sdops(*command, "--detach")
+    told = json.loads(sdops("attach", "--json").out)
+    assert ([one["name"] for one in told["pictures"]], len(told["sheets"])) == ([NAMES[2]], 1)
+    assert Path("swept/photo-7-sheet.png").read_bytes() == whole
 
 
 @pytest.mark.parametrize(

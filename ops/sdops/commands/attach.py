@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import typer
-
+from sdops.commands import making
 from sdops.commands.options import Hosts, Inventory, Job, Json, Out, Overwrite
 
 
@@ -48,11 +47,10 @@ def _attend(
 ) -> None:
     from sdops.jobs import remote
     from sdops.jobs.find import find
-    from sdops.report import outcome, progress
+    from sdops.report import progress
 
     found = find(job, host or (), inventory or ())
     overwrites = overwrite or (out is None and found.ticket is not None and found.ticket.overwrite)
     with progress.watch(quiet=as_json) as watch:
         result = remote.attach(found.place, found.outcome(out), overwrites, watch, wait)
-    outcome.render(result, as_json)
-    raise typer.Exit(outcome.exit_code(result))
+    making.tell(result, as_json)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from sdops_runtime.protocol import DTYPES, MAX_STEPS, Settings
@@ -136,3 +136,14 @@ def make(asked: "Asked", where: Where, as_json: bool) -> "Outcome":
             where.detach,
             where.force,
         )
+
+
+def tell(result: "Outcome", as_json: bool) -> NoReturn:
+    """Shows what came of a job, with contact sheets of a sweep's pictures, and ends with its exit code."""
+    from sdops.gallery import sheet
+    from sdops.report import outcome
+
+    with outcome.drawing(quiet=as_json or not result.asked.request.sweep):
+        sheets = sheet.write(result)
+    outcome.render(result, as_json, sheets.paths, sheets.troubles)
+    raise typer.Exit(outcome.exit_code(result))

@@ -48,7 +48,6 @@ def run(
     Example: sdops run photo.jpg "wearing a christmas hat" --images 3
     """
     from sdops.jobs.request import ask, draw_seed
-    from sdops.report import outcome
 
     settings = Settings(
         model=model,
@@ -66,6 +65,4 @@ def run(
     )
     asked = replace(ask(words, prompt or (), prompts, settings), drawn=seed is None)
     where = making.Where(host, inventory or (), out, device, overwrite, detach, force)
-    result = making.make(asked, where, as_json)
-    outcome.render(result, as_json)
-    raise typer.Exit(outcome.exit_code(result))
+    making.tell(making.make(asked, where, as_json), as_json)

@@ -48,12 +48,10 @@ def sweep(
 ) -> None:
     """Try strengths and guidances: one job, one seed, and a contact sheet of each picture.
 
-    Example: sdops sweep photo.jpg "wearing a christmas hat" --strength 0.3..0.9:0.2 --guidance 5,7.5,10
+    Example: sdops sweep photo.jpg "a hat" --strength 0.3..0.9:0.2 --guidance 5,9
     """
-    from sdops.gallery import sheet
     from sdops.jobs.request import ask, draw_seed
     from sdops.jobs.values import values
-    from sdops.report import outcome
 
     strengths, guidances = values(strength, "strength"), values(guidance, "guidance")
     settings = Settings(
@@ -73,7 +71,4 @@ def sweep(
     cells = [(one, other) for one in strengths for other in guidances]
     asked = replace(ask(words, prompt or (), prompts, settings, cells), drawn=seed is None)
     where = making.Where(host, inventory or (), out, device, overwrite, detach, force)
-    result = making.make(asked, where, as_json)
-    sheets = sheet.write(result)
-    outcome.render(result, as_json, sheets)
-    raise typer.Exit(outcome.exit_code(result))
+    making.tell(making.make(asked, where, as_json), as_json)

@@ -1,7 +1,8 @@
 """How the end of a job is shown: a table of files, or one JSON document, and the exit code."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,19 +29,37 @@ def exit_code(outcome: Outcome) -> Exit:
     return Exit.FAILED if outcome.failed or outcome.unsaved else Exit.OK
 
 
-def render(outcome: Outcome, as_json: bool, sheets: Sequence[Path] = ()) -> None:
-    """Prints the pictures made, then what is missing and why. sheets: contact sheets of them."""
+@contextmanager
+def drawing(quiet: bool) -> Iterator[None]:
+    """Says on a terminal that contact sheets are drawn: of thousands of pictures that takes a while."""
+    console = messages()
+    with nullcontext() if quiet or not console.is_terminal else console.status("Drawing contact sheets"):
+        yield
+
+
+def render(
+    outcome: Outcome, as_json: bool, sheets: Sequence[Path] = (), troubles: Sequence[SdopsError] = ()
+) -> None:
+    """Prints the pictures made, then what is missing and why.
+
+    sheets: contact sheets of them. troubles: what is wrong with those, and takes nothing from the job.
+    """
     if as_json:
-        document(as_data(outcome, sheets))
+        document(as_data(outcome, sheets, troubles))
         return
     if outcome.pictures or outcome.there:
         results().print(_table(outcome))
     for sheet in sheets:
         results().print(plain(f"Contact sheet: {sheet}"), soft_wrap=True)
+    for error in troubles:
+        note = Text("Note: ", style="yellow").append(plain(f"{error.message} {error.hint}".strip()))
+        messages().print(note, soft_wrap=True)
     _say_rest(outcome)
 
 
-def as_data(outcome: Outcome, sheets: Sequence[Path] = ()) -> dict[str, Any]:
+def as_data(
+    outcome: Outcome, sheets: Sequence[Path] = (), troubles: Sequence[SdopsError] = ()
+) -> dict[str, Any]:
     """The document of ``--json``; ``ok`` is true when every picture is here.
 
     made: whether a picture was made now, or was here already.
@@ -81,7 +100,10 @@ def as_data(outcome: Outcome, sheets: Sequence[Path] = ()) -> dict[str, Any]:
         ],
         **({"sheets": [str(sheet) for sheet in sheets]} if request.sweep else {}),
         "unsaved": [failure.as_data(error) for error in outcome.unsaved],
-        "notices": outcome.notices,
+        "notices": [
+            *outcome.notices,
+            *({"code": error.code, "message": f"{error.message} {error.hint}".strip()} for error in troubles),
+        ],
         "missing_seeds": last.get("missing", []),
         "seconds": last.get("seconds"),
     }
