@@ -36,6 +36,9 @@ _INSTALL = {
     "suse": "sudo zypper install sshfs",
     "opensuse": "sudo zypper install sshfs",
     "alpine": "sudo apk add sshfs",
+    "gentoo": "sudo emerge net-fs/sshfs",
+    "nixos": "nix-shell -p sshfs",
+    "void": "sudo xbps-install fuse-sshfs",
 }
 
 
@@ -62,7 +65,11 @@ def check() -> None:
     """Raises SdopsError("sshfs-missing") where this system cannot mount."""
     if shutil.which("sshfs") is None:
         raise SdopsError(
-            "sshfs-missing", "The program sshfs is not installed here.", hint("Install it:", install_line())
+            "sshfs-missing",
+            "The program sshfs is not installed here.",
+            hint("Install it:", line)
+            if (line := install_line())
+            else "Install it: in most systems its package is called sshfs.",
         )
     if platform.system() == "Linux" and not os.access(_FUSE, os.R_OK | os.W_OK):
         why = "may not be used by this account" if _FUSE.exists() else "is not there"
@@ -74,15 +81,15 @@ def check() -> None:
 
 
 def install_line() -> str:
-    """What installs sshfs on this system."""
+    """What installs sshfs on this system; "" where that is not known."""
     if platform.system() == "Darwin":
         return "brew install --cask macfuse && brew install gromgit/fuse/sshfs-mac"
     try:
         text = _RELEASE.read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    names = " ".join(re.findall(r'^ID(?:_LIKE)?="?([^"\n]*)', text, re.MULTILINE)).split()
-    return next((_INSTALL[name] for name in names if name in _INSTALL), _INSTALL["debian"])
+    names = " ".join(re.findall(r"""^ID(?:_LIKE)?=["']?([^"'\n]*)""", text, re.MULTILINE)).split()
+    return next((_INSTALL[name] for name in names if name in _INSTALL), "")
 
 
 def mount(way: Way, name: str, path: str, folder: Path) -> Mount:
@@ -123,7 +130,7 @@ def find(word: str | None) -> Mount:
     """The mount of a host, or at a folder, or the only one. Raises SdopsError("mount-unknown")."""
     there = mounts()
     if word is not None:
-        folder = _absolute(word)
+        folder = _shown(_absolute(word))
         # The newest: it hides what was there before.
         for one in reversed(there):
             if one.host == word or one.folder == folder:
@@ -160,9 +167,11 @@ def unmount(one: Mount, lazy: bool = False) -> None:
 
 def _claim(folder: Path, name: str) -> bool:
     """Sees to it that there is an empty folder; whether it was made."""
-    if any(one.folder == folder for one in mounts()):
+    if any(one.folder == _shown(folder) for one in mounts()):
         raise SdopsError(
-            "mount-taken", f"{folder} is mounted already.", hint("To end that:", f"sdops unmount {folder}")
+            "mount-taken",
+            f"{folder} is mounted already.",
+            hint("To end that:", shlex.join(["sdops", "unmount", str(folder)])),
         )
     try:
         folder.mkdir()
@@ -182,7 +191,10 @@ def _claim(folder: Path, name: str) -> bool:
         raise SdopsError(
             "mount-taken",
             f"{folder} is no empty folder.",
-            hint("Name one, or one that is to be made:", f"sdops mount {name} {folder}-on-{name}"),
+            hint(
+                "Name one, or one that is to be made:",
+                shlex.join(["sdops", "mount", name, f"{folder}-on-{name}"]),
+            ),
         )
     return False
 
@@ -190,6 +202,14 @@ def _claim(folder: Path, name: str) -> bool:
 def _absolute(folder: Path | str) -> Path:
     """Without following links: a link that is named is meant."""
     return Path(os.path.abspath(Path(folder).expanduser()))  # noqa: PTH100
+
+
+def _shown(folder: Path) -> Path:
+    """A folder as the system's table has it: the links on the way to it followed.
+
+    The folder itself is not touched: one whose host is away would keep us waiting.
+    """
+    return Path(os.path.realpath(folder.parent), folder.name)
 
 
 def _give_up(folder: Path, made: bool) -> None:

@@ -1,5 +1,7 @@
 """What is said of a folder that was mounted or unmounted."""
 
+import shlex
+
 from sdops.mounts import Mount
 from sdops.report.terminal import document, messages, plain
 
@@ -11,7 +13,7 @@ def mounted(one: Mount, path: str, as_json: bool) -> None:
         return
     what = path or "the home of its account"
     messages().print(plain(f"{one.host}, {what}, is at {one.folder}"), soft_wrap=True)
-    messages().print(plain(f"To end that: sdops unmount {one.host}"), soft_wrap=True)
+    messages().print(plain(f"To end that: {shlex.join(['sdops', 'unmount', one.host])}"), soft_wrap=True)
 
 
 def unmounted(one: Mount, as_json: bool) -> None:
