@@ -1,9 +1,11 @@
 """``sdops hosts``: which hosts there are."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from sdops import complete
+from sdops.commands.options import Inventory, Json
 
 
 def hosts(
@@ -13,15 +15,11 @@ def hosts(
             metavar="[HOST|GROUP]…",
             help="Hosts, groups or patterns of the inventory (gpu, gpu*, gpu:!gpu2). All of it if left out.",
             show_default=False,
+            autocompletion=complete.hosts,
         ),
     ] = None,
-    inventory: Annotated[
-        list[Path] | None,
-        typer.Option("--inventory", "-i", metavar="FILE", help="Ansible inventory; repeat for several."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", metavar="", help="Print one JSON document on stdout.")
-    ] = False,
+    inventory: Inventory = None,
+    as_json: Json = False,
 ) -> None:
     """List the hosts of the inventory, and how they are reached. Connects to none.
 

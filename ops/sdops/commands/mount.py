@@ -48,7 +48,10 @@ def unmount(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="[HOST|DIR]", help="What to unmount; the only one if left out.", show_default=False
+            metavar="[HOST|DIR]",
+            help="What to unmount; the only one if left out.",
+            show_default=False,
+            autocompletion=complete.mounted,
         ),
     ] = None,
     lazy: Annotated[
