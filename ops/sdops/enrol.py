@@ -1,15 +1,18 @@
 """Takes a host in: its key, the login, its place in the inventory, the hub's token."""
 
 import os
-import re
 import secrets
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from sdops import host_keys, inventory, inventory_edit, inventory_wanted, vault
+from sdops_runtime.hub import token as hub_token
+
+from sdops import candidate, host_keys, inventory, inventory_edit, inventory_source, inventory_wanted, vault
+from sdops.candidate import Login, Told
 from sdops.errors import SdopsError
 from sdops.host_keys import Shown
 from sdops.inventory import Host
@@ -35,29 +38,20 @@ class Ask(Protocol):
         """Whether these are a host's keys."""
 
 
-@dataclass(frozen=True)
-class Told:
-    """What was told on the command line; None and "" for what was not.
+class Kept(Enum):
+    """What became of the hub's token."""
 
-    trust: a fingerprint, or ANY. token: of the hub. no_token: whether to leave it out.
-    """
-
-    address: str = ""
-    name: str = ""
-    user: str = "root"
-    port: int | None = None
-    key: str = ""
-    file: Path = Path("inventory.ini")
-    trust: str = ""
-    token: str = ""
-    no_token: bool = False
-    password: Path | None = None
+    STORED = "stored"
+    THERE = "there"
+    UNWANTED = "unwanted"
+    NONE = "none"
 
 
 @dataclass(frozen=True)
 class Enrolled:
     """What was found and done. trusted: where the host's keys were written to, "" for nowhere. gpu: as it
-    names itself. added: whether the inventory was changed. next: commands to type now."""
+    names itself. added: whether the inventory was changed. token: what became of it; source: where it was
+    found, "" for an answer. next: commands to type now, one after the other in one terminal."""
 
     name: str
     address: str
@@ -65,6 +59,8 @@ class Enrolled:
     trusted: str = ""
     gpu: str = ""
     added: bool = True
+    token: Kept = Kept.NONE
+    source: str = ""
     stored: vault.Stored | None = None
     next: tuple[str, ...] = ()
 
@@ -73,49 +69,81 @@ def enrol(told: Told, ask: Ask) -> Enrolled:
     """Does it all. Nothing is written before everything is known, but for a key that was trusted.
 
     Raises SdopsError: usage, what ``open_session`` raises, host-key-differs, inventory-unreadable,
-    file-unwritable, vault-failed.
+    file-unreadable, file-unwritable, vault-failed, token-refused.
     """
+    if told.no_token and told.token:
+        raise SdopsError("usage", "A token and --no-token exclude each other.", "Leave one out.")
     if told.key and not Path(told.key).expanduser().is_file():
         raise SdopsError("file-unreadable", f"There is no private key {told.key}.", "Name another --key.")
-    text = _read(told.file)
-    there = inventory.read([told.file]) if text is not None else inventory.Inventory()
+    file = told.file.expanduser() if told.file else candidate.file_to_write()
+    text = _read(file)
+    vault.check(file, told.password)
+    kept, token = _token(told, file)
+    there = inventory.read([file]) if text is not None else inventory.Inventory()
     address = told.address or ask.text("Address of the host (a name of your ssh settings will do)", "ADDRESS")
-    name, added = _place(told, address, there)
-    host = Host(name=name, address=address, port=told.port, user=told.user, key=told.key)
+    login = candidate.parse(address, told)
+    found = candidate.find(login, told.name, there, file)
+    new = "" if found else _extended(text, candidate.name_of(login, told.name, there, file), login)
+    host = found or _foreseen(file, new, there, login)
     session, trusted = _open(host, told.trust, ask)
     try:
         gpu = _gpu(session)
     finally:
         session.close()
-    token = _token(told, ask)
-    stored = vault.store(token, told.file, told.password) if token else None
-    if added:
-        _add(told, host, text)
-    return Enrolled(name, address, told.file, trusted, gpu, added, stored, _next(told.file, name))
+    source = token.source if token and not told.token else ""
+    if kept is Kept.NONE and token is None:
+        answer = ask.secret("Access token of the model hub, hf_… (not shown; Enter for none)").strip()
+        token = hub_token.find(answer) if answer else None
+    stored = vault.store(token.value, file, told.password) if token else None
+    if vault.place(file).exists():
+        vault.remember(file, told.password)
+    if token and kept is Kept.NONE:
+        kept = Kept.STORED
+    if new:
+        _write(file, new)
+    done = Enrolled(host.name, host.address, file, trusted, gpu, bool(new), kept, source, stored)
+    return replace(done, next=_next(file, host.name))
 
 
-def _place(told: Told, address: str, there: inventory.Inventory) -> tuple[str, bool]:
-    """The host's name, and whether it is to be added."""
-    for one in there.hosts:
-        if one.address == address and (told.port or one.port) == one.port and told.name in ("", one.name):
-            return one.name, False
-    taken = {*(one.name for one in there.hosts), *there.groups, inventory.LOCAL}
-    name = told.name or inventory_edit.free_name(taken)
-    if name in taken:
-        raise SdopsError("usage", f"{told.file} has another {name} already.", "Give it another --name.")
-    if not inventory_edit.is_name(name):
-        raise SdopsError("usage", f"{name!r} cannot be a host's name.", "Use letters, digits, - and _.")
-    if not re.fullmatch(r"[^\s#\"'=]+", address):
-        raise SdopsError("usage", f"{address!r} is no address.", "As in 203.0.113.10 or gpu.example.com.")
-    return name, True
+def _extended(text: str | None, name: str, login: Login) -> str:
+    """The inventory with the host, as it is to be."""
+    line = inventory_edit.line_of(name, login.address, login.user, login.port, login.key)
+    if text is None:
+        return inventory_edit.create(line, str(inventory_wanted.DEFAULTS["sdops_stack"]))
+    return inventory_edit.add(text, line)
+
+
+def _foreseen(file: Path, new: str, there: inventory.Inventory, login: Login) -> Host:
+    """The new host as Ansible will read it: its group may have a user, a port, options of ssh for it."""
+    # Beside the inventory, since the variables beside it count.
+    aside = file.with_name(f".{file.stem}.{secrets.token_hex(4)}.ini")
+    try:
+        aside.write_text(new, encoding="utf-8")
+        found = inventory.read([aside], fresh=True)
+    except OSError as error:
+        raise SdopsError("file-unwritable", f"{file} cannot be written: {error.strerror}.") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    before = {one.name for one in there.hosts}
+    hosts = [one for one in found.hosts if one.name not in before]
+    told = (login.address, login.user, login.port, login.key)
+    for host in hosts:
+        has = (host.address, host.user, host.port, host.key)
+        if all(has_one == one for has_one, one in zip(has, told, strict=True) if one):
+            return host.usable()
+    raise SdopsError(
+        "inventory-unreadable",
+        f"Ansible would not read the new host in {file} as it is meant, and nothing was changed.",
+        hint("See what it reads:", shlex.join(["sdops", "hosts", "-i", str(file)])),
+    )
 
 
 def _open(host: Host, trust: str, ask: Ask) -> tuple[Session, str]:
     """A session, once the host's key is trusted; where that was written, "" if it was before."""
-    way = find_way(host.address, user=host.user, port=host.port, key=host.key)
     try:
         return open_session(host), ""
     except SdopsError as error:
+        way = find_way(host.address, user=host.user, port=host.port, key=host.key, args=host.ssh_args)
         direct = not way.jumps and not way.proxy and way.known and str(way.known[0]) != "/dev/null"
         if error.code != "host-key-unknown" or not direct:
             raise
@@ -150,18 +178,14 @@ def _gpu(session: Session) -> str:
     return lines[-1].strip() if ran.status == 0 and lines else ""
 
 
-def _token(told: Told, ask: Ask) -> str:
-    if told.no_token or vault.place(told.file).exists():
-        return told.token  # which is left out, and that is said
-    token = (
-        told.token
-        or os.environ.get("HF_TOKEN", "")
-        or ask.secret("Access token of the model hub, hf_… (not shown; Enter for none)")
-    )
-    token = token.strip()
-    if token and not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise SdopsError("usage", "That is no access token: it has blanks or letters that none has.")
-    return token
+def _token(told: Told, file: Path) -> tuple[Kept, hub_token.Token | None]:
+    """What is known of the token before anybody is asked. Raises SdopsError("token-refused")."""
+    given = hub_token.find(told.token) if told.token else None
+    if told.no_token:
+        return Kept.UNWANTED, None
+    if vault.place(file).exists():
+        return Kept.THERE, given  # which is left out, and that is said
+    return Kept.NONE, given or hub_token.find()
 
 
 def _read(file: Path) -> str | None:
@@ -181,36 +205,39 @@ def _read(file: Path) -> str | None:
     return text
 
 
-def _add(told: Told, host: Host, text: str | None) -> None:
-    """Writes the inventory, whole or not at all, and reads it back."""
-    line = inventory_edit.line_of(host.name, host.address, host.user, host.port, host.key)
-    stack = str(inventory_wanted.DEFAULTS["sdops_stack"])
-    new = inventory_edit.create(line, stack) if text is None else inventory_edit.add(text, line)
-    aside = told.file.with_name(f".{told.file.name}.{secrets.token_hex(4)}")
+def _write(file: Path, text: str) -> None:
+    """Writes the inventory, whole or not at all."""
+    aside = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
-        aside.write_text(new, encoding="utf-8")
-        if text is not None:
-            aside.chmod(told.file.stat().st_mode & 0o777)
-        aside.replace(told.file)
+        aside.write_text(text, encoding="utf-8")
+        if file.exists():
+            aside.chmod(file.stat().st_mode & 0o777)
+        aside.replace(file)
     except OSError as error:
-        raise SdopsError("file-unwritable", f"{told.file} cannot be written: {error.strerror}.") from error
+        raise SdopsError("file-unwritable", f"{file} cannot be written: {error.strerror}.") from error
     finally:
         aside.unlink(missing_ok=True)
-    found = {one.name: one for one in inventory.read([told.file], fresh=True).hosts}
-    if host.name not in found or replace(found[host.name], groups=(), variables={}) != host:
-        raise SdopsError(
-            "inventory-unreadable",
-            f"{told.file} was extended, and Ansible does not read {host.name} as it was meant.",
-            hint("See what it reads:", shlex.join(["sdops", "hosts", "-i", str(told.file)])),
-        )
 
 
 def _next(file: Path, name: str) -> tuple[str, ...]:
+    """What to type now. Once the password's file is in a variable, every later line is a plain one."""
     found = inventory.read([file])
-    words = inventory_wanted.playbook(found.find([name])[0], found)
-    plain = () if str(file) in ("inventory.ini",) else ("-i", str(file))
+    passwords = inventory_wanted.passwords(found)
+    # A password that is configured for other vaults would be lost by it.
+    exported = len(passwords) == 1 and not vault.configured()
+    words = inventory_wanted.playbook(found.find([name])[0], found, exported)
+    plain = () if _is_usual(file) else ("-i", str(file))
     return (
+        *((f"export {vault.VARIABLE}={shlex.quote(str(passwords[0]))}",) if exported else ()),
         shlex.join(words),
         shlex.join(["sdops", "doctor", name, *plain]),
         shlex.join(["sdops", "run", "photo.jpg", "wearing a christmas hat", "--host", name, *plain]),
     )
+
+
+def _is_usual(file: Path) -> bool:
+    """Whether all commands read it without being told."""
+    try:
+        return inventory_source.find() == (str(file),)
+    except SdopsError:
+        return False

@@ -16,11 +16,11 @@ sdops_stack={stack}
 
 
 def line_of(name: str, address: str, user: str, port: int | None, key: str) -> str:
-    """A host's own line."""
+    """A host's own line. user, key: "" and port: None for what is said elsewhere."""
     words = [name, f"ansible_host={address}"]
     if port:
         words.append(f"ansible_port={port}")
-    if user != "root":
+    if user:
         words.append(f"ansible_user={user}")
     if key:
         words.append(f"ansible_ssh_private_key_file={shlex.quote(key)}")

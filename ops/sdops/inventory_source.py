@@ -26,13 +26,42 @@ def find(named: Sequence[Path | str] = ()) -> tuple[str, ...]:
     """
     if named:
         return _checked([str(one) for one in named], "-i")
+    sources, origin = configured()
+    if origin:
+        return _checked(list(sources), origin)
+    return next(((name,) for name in USUAL if Path(name).exists()), ())
+
+
+def configured() -> tuple[tuple[str, ...], str]:
+    """The sources that are set, there or not, and where they are: a variable, ansible.cfg, "" for nowhere."""
     for variable in (VARIABLE, "ANSIBLE_INVENTORY"):
         if os.environ.get(variable):
-            return _checked(_split(os.environ[variable]), variable)
-    configured = _configured()
-    if configured:
-        return _checked(configured, "ansible.cfg")
-    return next(((name,) for name in USUAL if Path(name).exists()), ())
+            return tuple(_split(os.environ[variable])), variable
+    value, folder = setting("inventory")
+    sources = tuple(_beside(folder, part.strip()) for part in value.split(",") if part.strip())
+    return sources, "ansible.cfg" if sources else ""
+
+
+def setting(name: str) -> tuple[str, Path]:
+    """A setting of the first ansible.cfg, by Ansible's own order, and the folder of that; "" for none."""
+    for place in (
+        os.environ.get("ANSIBLE_CONFIG"),
+        "ansible.cfg",
+        "~/.ansible.cfg",
+        "/etc/ansible/ansible.cfg",
+    ):
+        path = Path(place or "").expanduser()
+        if not place or not path.is_file():
+            continue
+        if place == "ansible.cfg" and path.absolute().parent.stat().st_mode & 0o002:
+            continue  # Ansible does not trust one either that anybody may have put there
+        parser = configparser.ConfigParser(interpolation=None, strict=False, inline_comment_prefixes=(";",))
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError, OSError):
+            break
+        return parser.get("defaults", name, fallback=""), path.absolute().parent
+    return "", Path()
 
 
 def is_list(source: str) -> bool:
@@ -91,30 +120,6 @@ def _checked(sources: list[str], origin: str) -> tuple[str, ...]:
                 "Copy inventory.example.ini, or name another file with -i.",
             )
     return tuple(sources)
-
-
-def _configured() -> list[str]:
-    """The inventory of the first ansible.cfg, by Ansible's own order."""
-    for place in (
-        os.environ.get("ANSIBLE_CONFIG"),
-        "ansible.cfg",
-        "~/.ansible.cfg",
-        "/etc/ansible/ansible.cfg",
-    ):
-        path = Path(place or "").expanduser()
-        if not place or not path.is_file():
-            continue
-        if place == "ansible.cfg" and path.absolute().parent.stat().st_mode & 0o002:
-            continue  # Ansible does not trust one either that anybody may have put there
-        parser = configparser.ConfigParser(interpolation=None, strict=False, inline_comment_prefixes=(";",))
-        try:
-            parser.read(path, encoding="utf-8")
-        except (configparser.Error, UnicodeDecodeError, OSError):
-            return []
-        value = parser.get("defaults", "inventory", fallback="")
-        folder = path.absolute().parent
-        return [_beside(folder, part.strip()) for part in value.split(",") if part.strip()]
-    return []
 
 
 def _beside(folder: Path, source: str) -> str:

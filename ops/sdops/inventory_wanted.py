@@ -99,28 +99,39 @@ def _myself() -> str:
         return str(os.getuid())
 
 
-def playbook(host: Host, inventory: Inventory) -> tuple[str, ...]:
-    """The words that begin every command which mends a host, as they are to be typed here."""
-    return (program(), *inventory.words, *_vault(inventory), _shown(site()), "-l", host.name)
+def playbook(host: Host, inventory: Inventory, exported: bool = False) -> tuple[str, ...]:
+    """The words that begin every command which mends a host, as they are to be typed here.
+
+    exported: whether a variable will tell Ansible the file with the vault's password.
+    """
+    options = () if exported else _vault(inventory)
+    return (program(), *inventory.words, *options, _shown(site()), "-l", host.name)
+
+
+def passwords(inventory: Inventory) -> tuple[Path, ...]:
+    """The files with passwords of vaults that Ansible does not find by itself; absolute."""
+    if not inventory.vaulted:
+        return ()
+    beside = (vault.beside(Path(source).expanduser().absolute()) for source in inventory.sources)
+    found = dict.fromkeys(one for one in beside if one.is_file())
+    return tuple(one for one in found if not vault.same(one, vault.configured()))
 
 
 def _vault(inventory: Inventory) -> tuple[str, ...]:
-    """The option without which Ansible cannot read what ``sdops init`` has encrypted."""
-    if inventory.vaulted and not os.environ.get("ANSIBLE_VAULT_PASSWORD_FILE"):
-        for source in inventory.sources:
-            password = Path(source).expanduser().absolute().parent / vault.PASSWORD
-            if password.is_file():
-                return ("--vault-password-file", _shown(password))
-    return ()
+    """The options without which Ansible cannot read what is vaulted."""
+    files = passwords(inventory)
+    if not files and inventory.vaulted and not vault.opens_by_itself():
+        return ("--ask-vault-pass",)
+    return tuple(word for file in files for word in ("--vault-password-file", _shown(file)))
 
 
-def program() -> str:
-    """ansible-playbook as it is to be typed: by its name, or by its place beside this Python."""
-    if not shutil.which("ansible-playbook"):
-        beside = Path(sys.executable).with_name("ansible-playbook")
+def program(name: str = "ansible-playbook") -> str:
+    """A program of Ansible as it is to be typed: by its name, or by its place beside this Python."""
+    if not shutil.which(name):
+        beside = Path(sys.executable).with_name(name)
         if beside.exists():
             return _shown(beside)
-    return "ansible-playbook"
+    return name
 
 
 def site() -> Path:

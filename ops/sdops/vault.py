@@ -1,5 +1,6 @@
 """Keeps the hub's token in a file that Ansible Vault encrypts, beside an inventory."""
 
+import json
 import os
 import secrets
 import shutil
@@ -8,21 +9,27 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdops import inventory_source
 from sdops.errors import SdopsError
 from sdops.inventory_edit import GROUP
 
-#: Beside the inventory; a password that nobody has to know.
+#: Beside the inventory: a password that nobody has to know, or a link to the file that has it.
 PASSWORD = ".vault-password"  # noqa: S105
+#: What tells Ansible the file with the password.
+VARIABLE = "ANSIBLE_VAULT_PASSWORD_FILE"
 #: Seconds for ansible-vault, which is slow to start.
 PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Where the token is, and the file with the password. kept: whether there was a vault, which was left."""
+    """Where the token is, and the file with the password, None for one that is not known here.
+
+    kept: whether there was a vault, which was left.
+    """
 
     file: Path
-    password: Path
+    password: Path | None
     kept: bool = False
 
 
@@ -31,40 +38,127 @@ def place(inventory: Path) -> Path:
     return inventory.parent / "group_vars" / GROUP / "vault.yml"
 
 
+def beside(inventory: Path) -> Path:
+    """Where the password is looked for."""
+    return inventory.parent / PASSWORD
+
+
+def configured() -> Path | None:
+    """The file with the password that Ansible finds by itself, by its variable or its ansible.cfg."""
+    if os.environ.get(VARIABLE):
+        return Path(os.environ[VARIABLE]).expanduser()
+    value, folder = inventory_source.setting("vault_password_file")
+    return folder / Path(value).expanduser() if value else None
+
+
+def opens_by_itself() -> bool:
+    """Whether Ansible has a password without being told on its command line."""
+    named = (
+        os.environ.get("ANSIBLE_VAULT_IDENTITY_LIST") or inventory_source.setting("vault_identity_list")[0]
+    )
+    return bool(named or configured())
+
+
+def same(one: Path, other: Path | None) -> bool:
+    """Whether both are one file, which is there."""
+    return other is not None and one.exists() and other.exists() and one.samefile(other)
+
+
+def known(inventory: Path) -> Path | None:
+    """The file with the password: that beside the inventory, else the configured one, else None."""
+    return beside(inventory) if beside(inventory).is_file() else configured()
+
+
+def check(inventory: Path, password: Path | None) -> None:
+    """Whether the vault can be stored or opened with a password's file that was named; changes nothing.
+
+    Raises SdopsError: file-unreadable, usage, vault-failed.
+    """
+    if password is None:
+        return
+    if not password.is_file():
+        raise SdopsError(
+            "file-unreadable", f"There is no file {password} with the vault's password.", "Name another one."
+        )
+    link = beside(inventory)
+    if os.path.lexists(link) and not same(link, password):
+        raise SdopsError(
+            "usage",
+            f"{link} is there already, and is what everybody would take for the vault's password.",
+            "Leave --vault-password-file out to use it, or move it away.",
+        )
+    if place(inventory).exists():
+        ran = _run("view", password, str(place(inventory)))
+        if ran.returncode:
+            raise SdopsError(
+                "vault-failed", f"{password} does not open {place(inventory)}.", "Name another file."
+            )
+
+
 def store(token: str, inventory: Path, password: Path | None) -> Stored:
-    """Encrypts a token; a vault that is there is left as it is. password: file with it; made if None.
+    """Encrypts a token; a vault that is there is left as it is. password: file with it; None for any.
 
     Raises SdopsError: vault-failed, file-unwritable.
     """
     file = place(inventory)
-    chosen = password or inventory.parent / PASSWORD
+    chosen = password or known(inventory)
     if file.exists():
         return Stored(file, chosen, kept=True)
     try:
-        if password is None and not chosen.exists():
+        if chosen is None:
+            chosen = beside(inventory)
             _write(chosen, secrets.token_urlsafe(32) + "\n")
         _ignore(chosen)
         file.parent.mkdir(parents=True, exist_ok=True)
-        _write(file, _encrypt(f"hub_token_value: {token}\n", chosen))
+        # As a text in quotes, whatever is in it; and nothing that Ansible would take for a template.
+        kind = "!unsafe " if "{" in token else ""
+        _write(file, _encrypt(f"hub_token_value: {kind}{json.dumps(token)}\n", chosen))
     except OSError as error:
-        raise SdopsError(
-            "file-unwritable", f"{error.filename or file} cannot be written: {error.strerror}."
-        ) from error
+        raise _unwritable(error, file) from error
     return Stored(file, chosen)
 
 
+def remember(inventory: Path, password: Path | None) -> None:
+    """Links a password's file that was named to the place where it is looked for later.
+
+    Raises SdopsError("file-unwritable").
+    """
+    link = beside(inventory)
+    if password is None or same(password, configured()) or os.path.lexists(link):
+        return
+    try:
+        link.symlink_to(password.absolute())
+        _ignore(link)
+    except OSError as error:
+        raise _unwritable(error, link) from error
+
+
+def _unwritable(error: OSError, file: Path) -> SdopsError:
+    return SdopsError("file-unwritable", f"{error.filename or file} cannot be written: {error.strerror}.")
+
+
 def _encrypt(text: str, password: Path) -> str:
-    """By Ansible's own program, in a process of its own; the text goes through a pipe."""
+    ran = _run("encrypt", password, "--encrypt-vault-id", "default", "--output", "-", "-", text=text)
+    if ran.returncode or not ran.stdout.startswith("$ANSIBLE_VAULT;"):
+        said = (ran.stderr.strip().splitlines() or ["no reason"])[-1]
+        raise SdopsError("vault-failed", f"The token cannot be encrypted: {said}.")
+    return ran.stdout
+
+
+def _run(does: str, password: Path, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    """Ansible's own program, in a process of its own; the text goes through a pipe."""
     beside = Path(sys.executable).with_name("ansible-vault")
     program = str(beside) if beside.exists() else shutil.which("ansible-vault")
     if program is None:
         raise SdopsError(
             "ansible-missing", "ansible-vault is not here.", "Install Ansible: pip install ansible"
         )
-    environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_VAULT_PASSWORD_FILE"}
-    command = [program, "encrypt", "--vault-password-file", str(password.absolute()), "--output", "-", "-"]
+    # That password and no other.
+    others = (VARIABLE, "ANSIBLE_VAULT_IDENTITY_LIST")
+    environment = {name: value for name, value in os.environ.items() if name not in others}
+    command = [program, does, "--vault-password-file", str(password.absolute()), *words]
     try:
-        ran = subprocess.run(
+        return subprocess.run(
             command,
             input=text,
             capture_output=True,
@@ -75,10 +169,6 @@ def _encrypt(text: str, password: Path) -> str:
         )
     except subprocess.TimeoutExpired:
         raise SdopsError("vault-failed", f"ansible-vault did not end within {PATIENCE:g} s.") from None
-    if ran.returncode or not ran.stdout.startswith("$ANSIBLE_VAULT;"):
-        said = (ran.stderr.strip().splitlines() or ["no reason"])[-1]
-        raise SdopsError("vault-failed", f"The token cannot be encrypted: {said}.")
-    return ran.stdout
 
 
 def _write(path: Path, text: str) -> None:

@@ -11,14 +11,22 @@ from sdops.commands.options import Json
 def init(
     address: Annotated[
         str,
-        typer.Argument(metavar="[ADDRESS]", help="Of the host; asked for if left out.", show_default=False),
+        typer.Argument(
+            metavar="[ADDRESS]",
+            help="Of the host, as in gpu.example.com or ubuntu@203.0.113.10:2222, or its name in the "
+            "inventory; asked for if left out.",
+            show_default=False,
+        ),
     ] = "",
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="What to call it; gpu1 and so on.")
     ] = "",
     user: Annotated[
-        str, typer.Option("--user", metavar="NAME", help="Who may log in there and become root.")
-    ] = "root",
+        str,
+        typer.Option(
+            "--user", metavar="NAME", help="Who may log in there and become root; root if left out."
+        ),
+    ] = "",
     port: Annotated[
         int | None, typer.Option("--port", metavar="N", min=1, max=65535, help="Of its SSH server.")
     ] = None,
@@ -26,8 +34,14 @@ def init(
         str, typer.Option("--key", metavar="FILE", help="Private key, if it is none of the usual ones.")
     ] = "",
     file: Annotated[
-        Path, typer.Option("--inventory", "-i", metavar="FILE", help="Inventory to write or extend.")
-    ] = Path("inventory.ini"),
+        Path | None,
+        typer.Option(
+            "--inventory",
+            "-i",
+            metavar="FILE",
+            help="Inventory to write or extend; if left out, what all commands read, else inventory.ini.",
+        ),
+    ] = None,
     trust: Annotated[
         str,
         typer.Option(
@@ -38,7 +52,11 @@ def init(
     ] = "",
     token_file: Annotated[
         Path | None,
-        typer.Option("--token-file", metavar="FILE", help="The hub's access token; else HF_TOKEN has it."),
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            help="The hub's access token; else HF_TOKEN or the hub's own file has it.",
+        ),
     ] = None,
     no_token: Annotated[bool, typer.Option("--no-token", metavar="", help="Store none.")] = False,
     password: Annotated[
@@ -46,7 +64,7 @@ def init(
         typer.Option(
             "--vault-password-file",
             metavar="FILE",
-            help="To encrypt it with; made beside the inventory if left out.",
+            help="To encrypt it with; found, or made beside the inventory, if left out.",
         ),
     ] = None,
     as_json: Json = False,
@@ -57,12 +75,15 @@ def init(
 
     Example: sdops init 203.0.113.10
     """
-    from sdops.enrol import Told, enrol
+    from sdops.candidate import Told
+    from sdops.enrol import enrol
     from sdops.errors import SdopsError
     from sdops.report import enrol as report
     from sdops.report.ask import Asking
 
     token = ""
+    if token_file is not None and no_token:
+        raise SdopsError("usage", "--token-file and --no-token exclude each other.", "Leave one out.")
     if token_file is not None:
         try:
             token = token_file.read_text(encoding="utf-8").strip()
@@ -70,5 +91,7 @@ def init(
             raise SdopsError(
                 "file-unreadable", f"{token_file} cannot be read.", "Name another file."
             ) from None
+        if not token:
+            raise SdopsError("file-unreadable", f"{token_file} holds no token.", "Name another file.")
     told = Told(address, name, user, port, key, file, trust, token, no_token, password)
     report.render(enrol(told, Asking()), as_json)

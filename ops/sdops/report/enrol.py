@@ -1,6 +1,10 @@
 """What ``sdops init`` found and did, and what to type next."""
 
-from sdops.enrol import Enrolled
+import shlex
+
+from sdops import vault
+from sdops.enrol import Enrolled, Kept
+from sdops.inventory_wanted import program
 from sdops.report.terminal import document, messages, plain, results
 
 
@@ -17,8 +21,9 @@ def render(done: Enrolled, as_json: bool) -> None:
                 "added": done.added,
                 "trusted": done.trusted or None,
                 "gpu": done.gpu or None,
+                "token": done.token.value,
                 "vault": None if stored is None else str(stored.file),
-                "vault_password_file": None if stored is None else str(stored.password),
+                "vault_password_file": str(stored.password) if stored and stored.password else None,
                 "next": list(done.next),
             }
         )
@@ -33,14 +38,31 @@ def render(done: Enrolled, as_json: bool) -> None:
         lines.append(f"It is {done.name} in {done.file}.")
     else:
         lines.append(f"It is {done.name} in {done.file} already; nothing was changed there.")
-    if stored is not None and stored.kept:
-        lines.append(f"{stored.file} is there already, and was left as it is.")
-        edit = f"ansible-vault edit --vault-password-file {stored.password} {stored.file}"
-        lines.append(f"To change the token in it: {edit}")
-    elif stored is not None:
-        lines.append(f"The token is in {stored.file}, encrypted with the password in {stored.password}.")
+    lines += _of_token(done)
     for line in lines:
         messages().print(plain(line), soft_wrap=True)
     messages().print("Next:")
     for command in done.next:
         results().print(plain(f"    {command}"), soft_wrap=True)
+    if done.next[0].startswith("export "):
+        messages().print("The first line tells Ansible where the password is: once in each terminal.")
+
+
+def _of_token(done: Enrolled) -> list[str]:
+    """What became of the hub's token, and how to change that."""
+    stored = done.stored
+    if stored is not None and stored.kept:
+        known = stored.password is not None and not vault.same(stored.password, vault.configured())
+        option = ["--vault-password-file", str(stored.password)] if known else []
+        edit = shlex.join([program("ansible-vault"), "edit", *option, str(stored.file)])
+        return [
+            f"{stored.file} is there already, and was left as it is.",
+            f"To change the token in it: {edit}",
+        ]
+    if stored is not None:
+        source = f" of {done.source}" if done.source else ""
+        return [f"The token{source} is in {stored.file}, encrypted with the password in {stored.password}."]
+    if done.token is Kept.NONE:
+        words = ["sdops", "init", done.name, "-i", str(done.file), "--token-file", "FILE"]
+        return [f"No access token of the model hub is stored. For models that need one: {shlex.join(words)}"]
+    return []
