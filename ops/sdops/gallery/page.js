@@ -33,8 +33,11 @@
     return image;
   };
 
+  const swept = new Set(data.sweeps.flatMap((sweep) => sweep.cells.flat()));
+
   const card = (number, place, captioned = true) => {
     const one = data.pictures[number];
+    const short = `, s${one.strength} g${one.guidance}`; // as in the names of a sweep's files
     const about = `seed ${one.seed}, strength ${one.strength}, guidance ${one.guidance}`;
     const image = one.small
       ? picture(one, `${data.prompts[one.prompt]}, ${about}`)
@@ -42,7 +45,7 @@
     const made = element("button", { className: "card", type: "button", title: about }, image);
     if (captioned) {
       made.append(element("span", { textContent: data.prompts[one.prompt] }),
-        element("span", { className: "quiet", textContent: `seed ${one.seed}` }));
+        element("span", { className: "quiet", textContent: `seed ${one.seed}${swept.has(number) ? short : ""}` }));
     }
     if (one.flagged) made.append(element("span", { className: "flag", textContent: "flagged" }));
     made.addEventListener("click", () => open(place));
@@ -134,7 +137,9 @@
     for (const [name, value] of Object.entries(facts)) {
       if (value !== null && value !== "") list.append(element("dt", { textContent: name }), element("dd", { textContent: value }));
     }
-    byId("command").textContent = one.command;
+    // A line of it ends between words, and not within an option. What is very long may be broken.
+    byId("command").replaceChildren(...one.command.split(" ").flatMap((word, number) => [
+      number ? " " : "", element("span", { className: word.length < 30 ? "word" : "", textContent: word })]));
     byId("copy").textContent = "Copy the command";
     byId("open").href = one.href;
     byId("previous").disabled = place === 0;

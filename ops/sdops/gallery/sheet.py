@@ -139,10 +139,12 @@ def _draw(
     heads = [f"guidance {column:g}" if whole else f"{column:g}" for column in columns]
     if not whole:
         pen.text((SPACE, line + LETTERS // 2), "guidance", _INK, font)
+    above, beside = (
+        _letters(heads, wide + SPACE // 2, LETTERS),
+        _letters((), 0, min(LETTERS, high + SPACE // 2)),
+    )
     for number, head in enumerate(heads):
-        place = left + number * (wide + SPACE), line + LETTERS // 2
-        pen.text(place, head, _INK, _letters(heads, wide + SPACE // 2, LETTERS))
-    beside = _letters([], 0, min(LETTERS, high + SPACE // 2))
+        pen.text((left + number * (wide + SPACE), line + LETTERS // 2), head, _INK, above)
     shown = 0
     for down, row in enumerate(rows):
         top = 2 * line + down * (high + SPACE)

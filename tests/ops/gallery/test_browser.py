@@ -181,7 +181,9 @@ def test_all_can_be_done_with_the_keyboard(folder, look):
 def test_a_sweep_is_a_grid(folder, look):
     for number, (strength, guidance) in enumerate([(0.3, 5), (0.3, 10), (0.7, 5)]):
         folder.add(7, name=f"{number}.png", strength=strength, guidance=guidance)
+    folder.add(8)
     browser = look()
+    assert seeds(browser) == ["seed 7, s0.3 g5", "seed 7, s0.3 g10", "seed 7, s0.7 g5", "seed 8"]
     Select(one_of(browser, "#view")).select_by_value("sweeps")
     until(browser, lambda: all_of(browser, "table"))
     assert [one.text for one in all_of(browser, "th[scope=col]")] == ["5", "10"]
@@ -311,6 +313,8 @@ def test_a_narrow_window_scrolls_down_alone(folder, look, chromium):
     browser = look()
     browser.set_window_size(500, 900)
     try:
+        one_of(browser, "#keys summary").click()
+        assert one_of(browser, "#keys ul").rect["x"] >= 0
         assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     finally:
         browser.set_window_size(1200, 900)
