@@ -108,7 +108,8 @@ def store(token: str, inventory: Path, password: Path | None) -> Stored:
         if chosen is None:
             chosen = beside(inventory)
             _write(chosen, secrets.token_urlsafe(32) + "\n")
-        _ignore(chosen)
+        if password is not None or chosen == beside(inventory):
+            _ignore(chosen)
         file.parent.mkdir(parents=True, exist_ok=True)
         # As a text in quotes, whatever is in it; and nothing that Ansible would take for a template.
         kind = "!unsafe " if "{" in token else ""

@@ -98,8 +98,11 @@ def test_a_configured_password_is_used_and_need_not_be_named(tmp_path, monkeypat
         monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(password))
     else:
         Path("ansible.cfg").write_text("[defaults]\nvault_password_file = ../password\n")
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     stored = vault.store(CANARY, INVENTORY, None)
     assert not Path(".vault-password").exists()
+    # What is hers is hers to keep out of git.
+    assert not list(tmp_path.rglob(".gitignore"))
     assert vault.same(stored.password, password)
     words = playbook()
     assert "--vault-password-file" not in words and "--ask-vault-pass" not in words
