@@ -7,11 +7,14 @@ network does. Other kernels round otherwise: a picture's record tells of it. Whe
 """
 
 import contextlib
+import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+import sysconfig
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -57,6 +60,8 @@ def missing(unet: Any, device: str) -> Optional[str]:
         return "a torch that compiles"
     if device == "cuda" and importlib.util.find_spec("triton") is None:
         return "Triton"
+    if device == "cuda" and not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        return "Python.h (apt-get install python3-dev)"  # Triton compiles modules of Python's
     variable, *usual = _COMPILERS[device]
     named = os.environ.get(variable, "").split()[:1]
     if not any(map(shutil.which, named or usual)):
@@ -84,16 +89,27 @@ def reason(error: RuntimeError) -> str:
     return (said or [type(inner).__name__])[0].rstrip(":.")
 
 
-def is_kept(load: Load) -> bool:
-    """Whether the kernels for a load are on the disk."""
-    return _marker(load).exists()
+def is_kept(load: Load, subject: Sequence[str]) -> bool:
+    """Whether the kernels for a load are on the disk. subject: device, network and number format, by name."""
+    return _marker(load, subject).exists()
+
+
+def forget() -> None:
+    """Drops what this process has compiled."""
+    if "torch._dynamo" in sys.modules:
+        import torch
+
+        torch.compiler.reset()
 
 
 class Blocks:
-    """A UNet's repeated blocks, compiled where that is wanted and as they were elsewhere."""
+    """A UNet's repeated blocks, compiled where that is wanted and as they were elsewhere.
 
-    def __init__(self, unet: Any) -> None:
-        self._unet = unet
+    subject: device, network and number format, by name.
+    """
+
+    def __init__(self, unet: Any, subject: Sequence[str]) -> None:
+        self._unet, self._subject = unet, subject
         self._compiled_for: Optional[Load] = None
 
     @contextlib.contextmanager
@@ -119,7 +135,7 @@ class Blocks:
         self._compiled_for = load
         yield
         with contextlib.suppress(OSError):
-            _marker(load).touch()
+            _marker(load, self._subject).touch()
 
     @contextlib.contextmanager
     def one_call(self) -> Iterator[None]:
@@ -164,6 +180,8 @@ def _root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdops/compiled"
 
 
-def _marker(load: Load) -> Path:
+def _marker(load: Load, subject: Sequence[str]) -> Path:
     """An empty file, touched whenever a load's kernels, which are on the disk now, were used."""
-    return folder() / f"{load.width}x{load.height}-{load.rows}.made"
+    words = "\n".join([*subject, importlib.metadata.version("diffusers")])
+    of_what = hashlib.sha256(words.encode()).hexdigest()[:12]
+    return folder() / f"{load.width}x{load.height}-{load.rows}-{of_what}.made"

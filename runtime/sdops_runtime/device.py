@@ -20,6 +20,17 @@ _OUT_OF_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "Unable to find a valid cuDNN algorithm",
+    # What torch says instead where it may not ask the driver for the GPU's memory, as on shares of a GPU
+    # (pytorch#112377).
+    "NVML_SUCCESS == r INTERNAL ASSERT FAILED",
+)
+
+#: What may mean that as well as that a library does not start or has no kernel.
+_PERHAPS_OUT_OF_MEMORY = (
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+    "unable to find an engine to execute this computation",
 )
 
 #: What can be asked for.
@@ -108,6 +119,12 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether an error of torch means that memory has run out; its libraries say it in words of their own."""
     said = str(error)
     return any(sign in said for sign in _OUT_OF_MEMORY)
+
+
+def may_be_out_of_memory(error: RuntimeError) -> bool:
+    """Whether less memory is worth a try, for an error whose words have other meanings, too."""
+    said = str(error).lower()
+    return is_out_of_memory(error) or any(sign.lower() in said for sign in _PERHAPS_OUT_OF_MEMORY)
 
 
 def number_format(wanted: str, device: Device) -> Any:

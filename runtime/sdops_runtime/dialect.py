@@ -91,16 +91,17 @@ def weight_suffixes() -> tuple[str, ...]:
     return (".bin",) if is_guide_generation() else (".safetensors", ".bin")
 
 
-def load_pipeline(folder: Path, dtype: Any) -> Any:
-    """The stock img2img pipeline of ``folder``, on the CPU, its weights as torch ``dtype``.
+def load_pipeline(folder: Path, dtype: Any, device: str) -> Any:
+    """The stock img2img pipeline of ``folder``, its weights as torch ``dtype`` on a device, cuda or cpu.
 
-    Never goes to the network. Raises what the libraries raise for damaged folders: ``LOAD_ERRORS``.
+    Today's libraries read them straight to where they belong; the guide's read all of them first. Never goes
+    to the network. Raises what the libraries raise for damaged folders: ``LOAD_ERRORS``.
     """
-    name = "torch_dtype" if is_guide_generation() else "dtype"
+    words = {"torch_dtype": dtype} if is_guide_generation() else {"dtype": dtype, "device_map": device}
     with quiet():
         # local_files_only does not keep the guide's generation from asking the hub about a
         # component it misses; the folder was checked by ``hub.resolve``.
-        pipeline = _pipeline_class().from_pretrained(str(folder), local_files_only=True, **{name: dtype})
+        pipeline = _pipeline_class().from_pretrained(str(folder), local_files_only=True, **words).to(device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

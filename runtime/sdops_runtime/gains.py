@@ -74,9 +74,8 @@ def estimate(subject: Subject, load: Load, calls: float) -> Optional[Estimate]:
     nearest = min(known, key=lambda one: abs(math.log(one.load.work / load.work)))
     share = load.work / nearest.load.work
     saves = calls * share * (nearest.plain_ms - nearest.compiled_ms) / 1000
-    return Estimate(
-        nearest.again_s if compiling.is_kept(load) else nearest.first_s, max(saves, 0.0), nearest.date
-    )
+    kept = compiling.is_kept(load, tuple(asdict(subject).values()))
+    return Estimate(nearest.again_s if kept else nearest.first_s, max(saves, 0.0), nearest.date)
 
 
 def read() -> Sequence[Measured]:

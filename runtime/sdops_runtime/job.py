@@ -1,5 +1,6 @@
 """Makes the pictures of one job in this process, batch by batch, and loads the model for them."""
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -167,12 +168,14 @@ def load(settings: Settings, place: Place, emit: Emit) -> tuple[Any, Mapping[str
     Emits ``download`` while the model comes from the hub.
     """
     # Imported here: the libraries behind them take seconds, and say best themselves if they are missing.
+    began = time.monotonic()
     readahead.begin(settings.model, settings.wanted_revision)
     dialect.libraries()
     from sdops_runtime import hub, pipeline
 
     chosen = device.pick(place.wanted)
     dtype = device.number_format(settings.dtype, chosen)
+    before = time.monotonic()
     if settings.model == demo.NAME:
         local = hub.LocalModel(demo.ensure(), demo.NAME, f"recipe {demo.RECIPE}")
     else:
@@ -187,7 +190,9 @@ def load(settings: Settings, place: Place, emit: Emit) -> tuple[Any, Mapping[str
     if settings.revision and (settings.model == demo.NAME or hub.is_folder(settings.model)):
         ignored = f"Revision {settings.revision} is left out: only models at the hub have revisions."
         emit(Event("notice", {"code": "revision", "message": ignored}))
+    began += time.monotonic() - before  # what the hub takes is told as a download
     engine = pipeline.load(local.path, chosen, dtype)
+    engine.seconds = time.monotonic() - began
     versions = dialect.versions()
     return engine, {
         "model": local.name,

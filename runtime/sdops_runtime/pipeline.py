@@ -13,10 +13,9 @@ know jobs, files or queues.
 """
 
 import pickle
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -41,6 +40,9 @@ LOAD_ERRORS = (
 
 #: Encoded prompts and inputs that are kept: about 0.2 MB each.
 KEPT = 256
+
+#: What ran out of memory is tried again when this many times as much is free: somebody else had it then.
+RECOVERED = 1.2
 
 #: Networks whose need for memory is known, by the channels of their UNet's levels.
 _ARCHITECTURES = {(320, 640, 1280, 1280): "sd1", (16, 16, 32, 32): "demo"}
@@ -112,13 +114,13 @@ class Picture:
 class Engine:
     """A loaded model on its device. Not for use by two threads at once.
 
-    notices: things a person should know about the model, as (code, message).
-    seconds: how long loading took. lowered: what the last plan had to lower, in sentences.
+    notices: things a person should know about the model, as (code, message). seconds: how long a job waited
+    for it, as whoever loaded it says. lowered: what the last plan had to lower, in sentences.
     """
 
-    def __init__(self, pipeline: Any, device: Device, dtype: Any, seconds: float) -> None:
+    def __init__(self, pipeline: Any, device: Device, dtype: Any) -> None:
         self.device = device
-        self.seconds = seconds
+        self.seconds = 0.0
         self.notices: list[tuple[str, str]] = []
         self.lowered: tuple[str, ...] = ()
         self._pipeline = pipeline
@@ -128,11 +130,13 @@ class Engine:
         self._inputs: OrderedDict[Any, Any] = OrderedDict()
         #: How the pictures of a size, a batch, and with or without guidance are made, in this job.
         self._rungs: dict[Any, memory.Rung] = {}
-        #: The rung below the one on which memory ran out, by size: in all jobs with this model.
-        self._ceilings: dict[tuple[int, int], memory.Rung] = {}
+        #: The rung below the one on which memory ran out, and the bytes that were free then, by size: in all
+        #: jobs with this model.
+        self._ceilings: dict[tuple[int, int], tuple[memory.Rung, Optional[int]]] = {}
         self._stage = memory.REST
         self._sliced = False
-        self._blocks = compiling.Blocks(pipeline.unet)
+        self._blocks = compiling.Blocks(pipeline.unet, (device.name, self.network.architecture, self.dtype))
+        self._compiler_fails = False
         #: Size, batch, and with or without guidance, of the pictures that are made with compiled blocks.
         self._compiled: Any = None
         self._schedules: OrderedDict[Any, Any] = OrderedDict()
@@ -192,14 +196,18 @@ class Engine:
         batch: Optional[int],
         even: Callable[[int], int] = lambda most: most,
     ) -> memory.Plan:
+        free = devices.free_bytes(self.device)
+        ceiling, then = self._ceilings.get(size, (None, None))
+        if free is not None and then is not None and free > RECOVERED * then:
+            ceiling = None
         found = memory.plan(
-            devices.free_bytes(self.device),
+            free,
             *size,
             self.network,
             total,
             batch=batch,
             guided=guided,
-            ceiling=self._ceilings.get(size),
+            ceiling=ceiling,
             even=even,
             name=self.device.name,
         )
@@ -214,6 +222,8 @@ class Engine:
     @property
     def compiling_lacks(self) -> Optional[str]:
         """What is missing for blocks to be compiled here, as in "a C compiler"; None if nothing is."""
+        if self._compiler_fails:
+            return "a compiler that works"
         return compiling.missing(self._pipeline.unet, self.device.kind)
 
     def load_of(self, size: tuple[int, int], batch: int, guidance: float) -> compiling.Load:
@@ -264,22 +274,26 @@ class Engine:
                 with torch.no_grad():
                     return self._make(draws, recipe, batch, rung, on_step)
             except RuntimeError as error:
-                if not devices.is_out_of_memory(error):
+                unsure = None if devices.is_out_of_memory(error) else str(error)
+                if not devices.may_be_out_of_memory(error):
                     if not (self.compiles and compiling.is_failure(error)):
                         raise
-                    self._compiled = None
+                    self._compiled, self._compiler_fails = None, True
                     on_notice(
                         "compile",
                         f"Compiling failed ({compiling.reason(error)}): the pictures are made without it.",
                     )
                     continue
             # Out here the error is gone, and with it what its traceback held.
-            devices.forget_unused(self.device)
+            self._forget_unused()
             lower = memory.lower(self.network, rung, self._stage, *size, guided)
+            if lower is None and unsure is not None:
+                raise RuntimeError(unsure)
             if lower is None:
                 free = devices.free_bytes(self.device)
                 raise memory.refusal(free, *size, self.network, guided, self.device.name)
-            self._rungs[key] = self._ceilings[size] = lower
+            self._rungs[key] = lower
+            self._ceilings[size] = lower, devices.free_bytes(self.device)
             for message in memory.lowered(rung, lower, *size):
                 on_notice("memory", message)
 
@@ -292,15 +306,17 @@ class Engine:
         on_step: Callable[[int, int], None],
     ) -> list[Picture]:
         latents = self._sample(draws, recipe, batch, rung, on_step)
+        compiled = self._load(draws[0].image.size, recipe, batch, rung) is not None
         pictures = []
         for draw in draws:
             values = self._decode(latents[draw.slot : draw.slot + 1], rung.tiled)
-            retried = values is None and self.dtype != "float32"
-            if retried:
-                values = self._again_in_float32(draw, recipe, batch, rung)
-            compiled = self._load(draw.image.size, recipe, batch, rung) is not None and not retried
-            pictures.append(self._picture(values, retried, draw, rung, compiled))
-        return pictures
+            if values is not None:
+                pictures.append(Picture(_image(values), rung=rung, compiled=compiled))
+            elif self.dtype == "float32":
+                pictures.append(Picture(None, failure=_overflow(draw, self.dtype), rung=rung))
+            else:
+                pictures.append(self._again_in_float32(draw, recipe, batch, rung))
+        return self._filtered(draws, pictures, batch, rung)
 
     def _sample(
         self,
@@ -330,6 +346,7 @@ class Engine:
         self._stage = memory.UNET
         if rung.sliced != self._sliced:
             dialect.slice_attention(self._pipeline.unet, rung.sliced)
+            tuning.forget(self._pipeline.unet)
             self._sliced = rung.sliced
         sampler = plms.Plms()
         # All at once: each copy to a GPU that is not pinned makes Python wait until the GPU has caught up.
@@ -450,57 +467,102 @@ class Engine:
             return tiles.decode(vae, scaled)
         return vae.decode(scaled).sample.float()
 
-    def _again_in_float32(self, draw: Draw, recipe: Recipe, batch: int, rung: memory.Rung) -> Any:
-        """Makes one picture in float32 where memory allows it; None if that failed too."""
+    def _again_in_float32(self, draw: Draw, recipe: Recipe, batch: int, rung: memory.Rung) -> Picture:
+        """Makes one picture in float32, which takes twice the memory: on a lower rung if need be."""
         import torch
 
+        size, guided = draw.image.size, recipe.guidance > 1
+        network = replace(self.network, dtype="float32")
+        current: Optional[memory.Rung] = rung
         try:
-            self._convert(torch.float32)
-            latents = self._sample([draw], recipe, batch, rung, lambda done, of: None)
-            return self._decode(latents[draw.slot : draw.slot + 1], rung.tiled)
-        except RuntimeError as error:
-            if not devices.is_out_of_memory(error):
-                raise
-            return None
+            while current is not None:
+                try:
+                    self._convert(torch.float32)
+                    self._stage = memory.REST
+                    latents = self._sample([draw], recipe, batch, current, lambda done, of: None)
+                    values = self._decode(latents[draw.slot : draw.slot + 1], current.tiled)
+                except RuntimeError as error:
+                    if not devices.is_out_of_memory(error):
+                        raise
+                else:
+                    if values is None:
+                        where = f"{self.dtype} and in float32"
+                        return Picture(None, retried=True, failure=_overflow(draw, where), rung=current)
+                    return Picture(_image(values), retried=True, rung=current)
+                self._forget_unused()
+                current = memory.lower(network, current, self._stage, *size, guided)
         finally:
             self._convert(self._dtype)
-            devices.forget_unused(self.device)
+            self._forget_unused()
+        return Picture(
+            None,
+            failure=SdopsError(
+                "out-of-memory",
+                f"The picture with seed {draw.seed} overflowed in {self.dtype}, and there is too little "
+                "memory to make it in float32.",
+                "Try another seed, or a smaller --width.",
+            ),
+            rung=rung,
+        )
 
     def _convert(self, dtype: Any) -> None:
+        if dtype == self._working_dtype:
+            return
+        # From now on, since it may run out of memory half way.
+        self._working_dtype = dtype
         with dialect.quiet():
             for part in (self._pipeline.unet, self._pipeline.vae, self._pipeline.text_encoder):
                 part.to(dtype=dtype)
-        self._working_dtype = dtype
 
-    def _picture(self, values: Any, retried: bool, draw: Draw, rung: memory.Rung, compiled: bool) -> Picture:
-        if values is None:
-            where = "float16 and in float32" if retried else self.dtype
-            return Picture(
-                None,
-                retried=retried,
-                failure=SdopsError(
-                    "image-not-finite",
-                    f"The picture with seed {draw.seed} overflowed in {where}: no valid pixels came out.",
-                    "Try another seed, a lower --guidance, or --dtype float32.",
-                ),
-                rung=rung,
-            )
-        self._stage = memory.REST
-        image = Image.fromarray((values * 255).round().astype("uint8"))
-        flagged = self._flagged(image, values)
-        shown = Image.new("RGB", image.size) if flagged else image
-        return Picture(shown, flagged, retried, rung=rung, compiled=compiled)
+    def _forget_unused(self) -> None:
+        """Gives back memory that is only kept to be quicker."""
+        tuning.forget(self._pipeline.unet)
+        devices.forget_unused(self.device)
 
-    def _flagged(self, image: Image.Image, values: Any) -> Optional[bool]:
-        """The safety filter's verdict on one picture, None without a filter."""
+    def _filtered(
+        self, draws: Sequence[Draw], pictures: Sequence[Picture], batch: int, rung: memory.Rung
+    ) -> list[Picture]:
+        """The pictures with the safety filter's verdicts; black where it flags one.
+
+        It sees as many at once as the UNet, each at its slot: a verdict at the very edge does not depend on
+        what else is in the batch.
+        """
+        found = list(pictures)
         if not self.filters:
-            return None
+            return found
+        by_slot = {draw.slot: place for place, draw in enumerate(draws) if pictures[place].image is not None}
+        self._stage = memory.UNET  # where memory runs out, fewer at once help here, too
+        for start in range(0, batch, rung.batch):
+            here = {slot: place for slot, place in by_slot.items() if start <= slot < start + rung.batch}
+            if not here:
+                continue
+            first = next(iter(here.values()))
+            places = [here.get(slot, first) for slot in range(start, start + rung.batch)]
+            verdicts = self._verdicts([pictures[place].image for place in places])
+            for slot, place in here.items():
+                flagged, image = bool(verdicts[slot - start]), pictures[place].image
+                assert image is not None
+                shown = Image.new("RGB", image.size) if flagged else image
+                found[place] = replace(pictures[place], image=shown, flagged=flagged)
+        return found
+
+    def _verdicts(self, seen: Sequence[Any]) -> Sequence[Any]:
+        """Whether the safety filter flags each of some pictures; what stands there twice is prepared once."""
+        import numpy
+        import torch
+
         checker = self._pipeline.safety_checker
         with dialect.quiet():
-            features = self._pipeline.feature_extractor([image], return_tensors="pt").pixel_values
             place = next(checker.parameters())
-            _, verdicts = checker(clip_input=features.to(place.device, place.dtype), images=[values.copy()])
-        return bool(verdicts[0])
+            features = {
+                id(image): self._pipeline.feature_extractor([image], return_tensors="pt").pixel_values
+                for image in seen
+            }
+            given = torch.cat([features[id(image)] for image in seen]).to(place.device, place.dtype)
+            # It blackens what it flags in a list of its own, which nobody needs.
+            blank: list[Any] = [numpy.zeros((1, 1, 3), dtype=numpy.float32) for _ in seen]
+            verdicts: Sequence[Any] = checker(clip_input=given, images=blank)[1]
+        return verdicts
 
     def _check_model(self) -> None:
         """Raises SdopsError("model-broken") for a model that this loop would silently draw wrongly."""
@@ -534,30 +596,38 @@ class Engine:
         return store[key]
 
 
+def _image(values: Any) -> Image.Image:
+    """A picture from its values, as ``Engine._decode`` gives them."""
+    return Image.fromarray((values * 255).round().astype("uint8"))
+
+
+def _overflow(draw: Draw, where: str) -> SdopsError:
+    return SdopsError(
+        "image-not-finite",
+        f"The picture with seed {draw.seed} overflowed in {where}: no valid pixels came out.",
+        "Try another seed, a lower --guidance, or --dtype float32.",
+    )
+
+
 def load(folder: Path, device: Device, dtype: Any) -> Engine:
     """Loads the model in ``folder`` onto ``device`` as torch ``dtype``.
 
     Raises SdopsError: model-broken with the library's reason, out-of-memory.
     """
-    started = time.monotonic()
     try:
-        pipeline = dialect.load_pipeline(folder, dtype)
+        pipeline = dialect.load_pipeline(folder, dtype, device.kind)
+        with dialect.quiet():
+            tuning.turn_on(pipeline, device.kind, tuning.ON[device.kind])
     except LOAD_ERRORS as error:
+        if isinstance(error, RuntimeError) and devices.is_out_of_memory(error):
+            raise SdopsError(
+                "out-of-memory",
+                f"The model does not fit into the free memory of {device.name}.",
+                "Close what else uses the GPU (nvidia-smi lists it), or use --device cpu.",
+            ) from error
         raise SdopsError(
             "model-broken",
             f"The model in {folder.name} cannot be loaded: {dialect.last_line(error)}",
             f"Replace {folder} (delete it if sdops brought it there), or use another --model.",
         ) from error
-    try:
-        with dialect.quiet():
-            pipeline = pipeline.to(device.kind)
-            tuning.turn_on(pipeline, device.kind, tuning.ON[device.kind])
-    except RuntimeError as error:
-        if not devices.is_out_of_memory(error):
-            raise
-        raise SdopsError(
-            "out-of-memory",
-            f"The model does not fit into the free memory of {device.name}.",
-            "Close what else uses the GPU (nvidia-smi lists it), or use --device cpu.",
-        ) from error
-    return Engine(pipeline, device, dtype, time.monotonic() - started)
+    return Engine(pipeline, device, dtype)

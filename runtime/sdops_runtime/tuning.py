@@ -6,6 +6,7 @@ they cannot pay for a model of this size: pinned memory (1.6 MB up and 3.1 MB do
 with 69.7 TFLOP between them), and TF32 (pictures are made in float16).
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
@@ -17,6 +18,9 @@ from sdops_runtime.errors import SdopsError
 #: channels_last made 16 pictures 1.06 times as fast, others slowed it (make bench-cpu): not enough for
 #: pictures that differ from those that were made before.
 ON: Mapping[str, tuple[str, ...]] = {"cuda": (), "cpu": ()}
+
+#: Shapes of calls that are captured at once: a job's batch, and the rows with and without the prompt.
+_CAPTURED = 2
 
 
 @dataclass(frozen=True)
@@ -86,24 +90,32 @@ def _graph(pipeline: Any) -> None:
     unet.to = to
 
 
-class Graphs:
-    """A module's forward, captured once for each shape and replayed: the GPU waits for no launch.
+def forget(unet: Any) -> None:
+    """Drops what was captured of a UNet: its memory is wanted, or it would compute otherwise now."""
+    if isinstance(unet.forward, Graphs):
+        unet.forward.forget()
 
-    capture: takes the function and its arguments; returns what runs the same kernels again, and the result's
-    memory, which the next replay writes over.
+
+class Graphs:
+    """A module's forward, captured for each shape and replayed: the GPU waits for no launch.
+
+    Each capture keeps its own memory, so that few are kept. capture: takes the function and its arguments;
+    returns what runs the same kernels again, and the result's memory, which the next replay writes over.
     """
 
     def __init__(
         self, forward: Callable[..., Any], capture: Callable[..., tuple[Callable[[], None], Any]]
     ) -> None:
         self._forward, self._capture = forward, capture
-        self._kept: dict[Any, Any] = {}
+        self._kept: OrderedDict[Any, Any] = OrderedDict()
 
     def __call__(self, sample: Any, timestep: Any, encoder_hidden_states: Any) -> Any:
         """As the forward; the result's ``sample`` is the caller's own."""
         inputs = (sample, timestep, encoder_hidden_states)
         key = tuple((tuple(one.shape), one.dtype, one.device) for one in inputs)
         if key not in self._kept:
+            while len(self._kept) >= _CAPTURED:
+                self._kept.popitem(last=False)
             own = tuple(one.clone() for one in inputs)
             replay, result = self._capture(
                 lambda: self._forward(own[0], own[1], encoder_hidden_states=own[2])

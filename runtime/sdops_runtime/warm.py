@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
-from sdops_runtime import job
+from sdops_runtime import compiling, job
 from sdops_runtime.course import Place
 from sdops_runtime.outbox import Emit
 from sdops_runtime.protocol import Settings
@@ -50,6 +50,7 @@ class Warm:
             return
         self._key = self._loaded = None
         self._dropped()
+        compiling.forget()
         gc.collect()
         torch = sys.modules["torch"]
         if torch.cuda.is_available():

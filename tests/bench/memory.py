@@ -129,7 +129,7 @@ def engine_of(architecture, dtype):
             scheduler=diffusers.PNDMScheduler(skip_prk_steps=True, steps_offset=1),
             safety_checker=None,
         )
-    engine = pipeline.Engine(made, device.Device("meta", "shapes only"), number, 0.0)
+    engine = pipeline.Engine(made, device.Device("meta", "shapes only"), number)
     text = torch.empty(1, 77, unet["cross_attention_dim"], device="meta", dtype=number)
     engine._encode_prompt = lambda prompt, negative=False: text
     return engine

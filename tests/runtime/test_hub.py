@@ -154,7 +154,7 @@ def test_downloaded_model_loads(fake, demo_folder):
     fake.add_folder(NAME, demo_folder, "fp16", gated=True)
     found = hub.resolve(NAME, "fp16", token=GOOD, weights=dialect.weight_suffixes())
     fake.requests.clear()
-    assert dialect.load_pipeline(found.path, torch.float32).unet.config["in_channels"] == 4
+    assert dialect.load_pipeline(found.path, torch.float32, "cpu").unet.config["in_channels"] == 4
     assert fake.requests == []
 
 

@@ -1,21 +1,24 @@
 """What fits, and what happens where it does not: the table, the plan, and every rung of the ladder.
 
 There is no GPU here: doubles.allocator counts the bytes of tensors and refuses more than a limit, as a GPU
-would. The last tests are for a GPU, and run where there is one. Python 3.9.
+would. What only a GPU can show: test_gpu. Python 3.9.
 """
 
 import json
 from types import SimpleNamespace
 
+import drawing
 import numpy
 import pytest
 from bench import memory as measuring
 from doubles import allocator
-from PIL import Image
-from sdops_runtime import device, dialect, memory, pipeline, tiles
+from drawing import draws, values
+from sdops_runtime import device, dialect, job, memory, pipeline, tiles
+from sdops_runtime.course import Place
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.memory import MIB, Network, Rung
 from sdops_runtime.pipeline import Draw, Recipe
+from sdops_runtime.protocol import JobRequest, Settings
 
 GUIDE, TODAY = Network(), Network(generation="today")
 #: What is free of a 10 GB share of an A100, of which some 600 MB are its own, with the model loaded.
@@ -24,15 +27,9 @@ SHARE = 6500 * MIB
 RECIPE = Recipe(0.8, 4, 7.5)
 
 
-def lines(image):
-    return numpy.asarray(image).astype(int)
-
-
 def assert_same_pictures(ones, others):
     """Rounding apart: at most one step of 255, in at most 0.1 % of all values (0.02 % were seen)."""
-    apart = numpy.abs(
-        numpy.stack([lines(one.image) for one in ones]) - numpy.stack([lines(one.image) for one in others])
-    )
+    apart = numpy.abs(values(ones) - values(others))
     assert apart.max() <= 1
     assert (apart > 0).mean() <= 1e-3
 
@@ -214,25 +211,8 @@ def test_the_demos_table_holds_for_real_pictures(engine, monkeypatch):
 # -- the ladder
 
 
-def picture(size, turn=0):
-    ramps = [
-        Image.linear_gradient("L").rotate(90 * number).resize(size, Image.BILINEAR) for number in range(3)
-    ]
-    return Image.merge("RGB", ramps[turn:] + ramps[:turn])
-
-
-def draws(size, number):
-    return [
-        Draw(picture(size, slot % 3), str(slot % 3), f"a hat {slot % 2}", 50 + slot, slot)
-        for slot in range(number)
-    ]
-
-
 def make(engine, wanted, batch, told=None, recipe=RECIPE):
-    said = [] if told is None else told
-    return engine.make(
-        wanted, recipe, batch, lambda done, of: None, on_notice=lambda code, message: said.append(message)
-    )
+    return drawing.make(engine, wanted, batch, recipe, told)
 
 
 @pytest.fixture
@@ -247,24 +227,9 @@ def forgetful(engine):
 @pytest.fixture(scope="module")
 def steep(engine):
     """A small network whose UNet takes the most memory by far, as the real one does."""
-    import diffusers
     import torch
 
-    torch.manual_seed(3)
-    shape = {"cross_attention_dim": 32, "norm_num_groups": 8, "attention_head_dim": 8}
-    unet = diffusers.UNet2DConditionModel(sample_size=32, block_out_channels=(32, 32, 64, 64), **shape)
-    vae = diffusers.AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        down_block_types=["DownEncoderBlock2D"] * 4,
-        up_block_types=["UpDecoderBlock2D"] * 4,
-        block_out_channels=(4, 4, 4, 4),
-        norm_num_groups=2,
-        layers_per_block=1,
-    )
-    parts = {name: getattr(engine._pipeline, name) for name in ("tokenizer", "text_encoder", "scheduler")}
-    made = SimpleNamespace(unet=unet.eval(), vae=vae.eval(), safety_checker=None, **parts)
-    return pipeline.Engine(made, device.pick("cpu"), torch.float32, 0.0)
+    return pipeline.Engine(drawing.steep(engine._pipeline), device.pick("cpu"), torch.float32)
 
 
 def test_every_rung_is_reached_and_every_picture_made(steep):
@@ -328,7 +293,7 @@ def test_what_ran_out_once_is_remembered_for_that_size(steep):
 def test_a_lowered_batch_makes_the_bytes_of_that_batch(steep, batch):
     """A picture's slot is its number modulo the batch, whether that was chosen or came about."""
     wanted = draws((128, 88), 4)
-    steep._ceilings[128, 88] = Rung(batch)
+    steep._ceilings[128, 88] = Rung(batch), None
     steep._rungs.clear()
     lowered = make(steep, wanted, 4)
     single = make(steep, wanted[1:2], 4)[0]
@@ -350,7 +315,7 @@ def test_a_lowered_batch_makes_the_bytes_of_that_batch(steep, batch):
 def test_a_rung_changes_rounding_only(forgetful, rung, recipe):
     wanted = draws((128, 160), 4)
     plain = make(forgetful, wanted, 4, recipe=recipe)
-    forgetful._ceilings[128, 160] = rung
+    forgetful._ceilings[128, 160] = rung, None
     for guided in (True, False):
         forgetful._rungs[(128, 160), 4, guided] = rung
     made = make(forgetful, wanted, 4, recipe=recipe)
@@ -376,7 +341,7 @@ def test_the_vae_falls_to_tiles_and_says_so(forgetful):
         "Pictures of 768x512 are encoded and decoded in tiles, to fit into memory: they may differ a little "
         "from whole ones, most at the tiles' borders."
     ]
-    apart = numpy.abs(lines(made[0].image) - lines(plain[0].image))
+    apart = numpy.abs(values(made) - values(plain))
     # Of the demo's random weights, whose pictures are noise.
     assert apart.mean() <= 5.0
 
@@ -424,6 +389,72 @@ def test_an_error_that_is_none_of_memory_is_passed_on(forgetful, monkeypatch):
 )
 def test_memory_that_runs_out_is_known_by_many_words(said):
     assert device.is_out_of_memory(RuntimeError(said))
+    assert device.may_be_out_of_memory(RuntimeError(said))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+        "GET was unable to find an engine to execute this computation",
+    ],
+)
+def test_words_of_several_meanings_are_worth_a_try_with_less_memory(forgetful, monkeypatch, said):
+    wanted, predict = draws((64, 96), 2), pipeline.Engine._predict
+
+    def refuse(self, sample, *words):
+        if len(sample) > most:
+            raise RuntimeError(said)
+        return predict(self, sample, *words)
+
+    monkeypatch.setattr(pipeline.Engine, "_predict", refuse)
+    assert not device.is_out_of_memory(RuntimeError(said))
+    most = 1
+    assert [one.rung.batch for one in make(forgetful, wanted, 2)] == [1, 1]
+    most = 0
+    with pytest.raises(RuntimeError, match=said.split()[-1].replace("(", r"\(").replace(")", r"\)")):
+        make(forgetful, wanted, 2)
+
+
+def test_what_ran_out_is_tried_again_when_much_more_is_free(steep, monkeypatch):
+    """It was somebody else who had the memory."""
+    free = 8000 * MIB
+    monkeypatch.setattr(device, "free_bytes", lambda chosen: free)
+    for now, batch in ((free, 2), (int(free * 1.1), 2), (int(free * 1.5), 8)):
+        steep._ceilings[128, 128] = Rung(2), free
+        monkeypatch.setattr(device, "free_bytes", lambda chosen, now=now: now)
+        assert steep.plan((128, 128), 8, 7.5).rung.batch == batch
+    steep._ceilings.clear()
+    steep._rungs.clear()
+
+
+def test_a_job_with_too_little_memory_ends_with_all_its_pictures(steep, tmp_path, photo):
+    """A whole job, with files and events: what runs out is met where it was planned, and told once."""
+    about = dict.fromkeys(("model", "revision", "stack", "device", "dtype"), "some")
+    settings = Settings("demo", width=192, height=192, steps=2, strength=0.5, images=5, seed=1)
+    told = []
+    lower_to(steep, None)
+    request = JobRequest(("photo.jpg",), ("a hat",), settings, batch=4)
+
+    def run(out):
+        told.clear()
+        place = Place(tmp_path / out, "cpu")
+        return job.run(
+            request, [photo], place, told.append, loader=lambda *words: (steep, {**about, "versions": {}})
+        )
+
+    with allocator.Memory() as held:
+        assert run("plain").data["images"] == 5
+    lower_to(steep, None)
+    with allocator.Memory(held.peak // 2):
+        last = run("capped")
+    lower_to(steep, None)
+    assert (last.kind, last.data["images"], last.data["failed"]) == ("done", 5, 0)
+    said = [event.data["message"] for event in told if event.kind == "notice"]
+    assert "Pictures of 192x192 are made 2 at a time instead of 4, to fit into memory." in said
+    assert len(set(said)) == len(said)
+    assert len(list((tmp_path / "capped").glob("*.png"))) == 5
 
 
 # -- the tiles
@@ -456,35 +487,3 @@ def test_tiles_cover_all_of_a_picture_and_fade_into_one(libraries, size):
 
 
 # -- on a GPU
-
-
-@pytest.fixture(scope="module")
-def on_gpu(demo_folder):
-    import torch
-
-    if not torch.cuda.is_available():
-        pytest.skip("there is no GPU that this torch can use")
-    return pipeline.load(demo_folder, device.pick("cuda"), torch.float16)
-
-
-def test_on_a_gpu_a_capped_memory_lowers_the_rung_and_loses_no_picture(on_gpu):
-    import torch
-
-    wanted, recipe = draws((768, 768), 8), Recipe(0.5, 4, 7.5)
-    plain = make(on_gpu, wanted, 8, recipe=recipe)
-    torch.cuda.empty_cache()
-    total = torch.cuda.get_device_properties(0).total_memory
-    told = []
-    try:
-        torch.cuda.set_per_process_memory_fraction(
-            (torch.cuda.memory_allocated() + 0.6 * torch.cuda.max_memory_allocated()) / total
-        )
-        made = make(on_gpu, wanted, 8, told, recipe)
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
-    assert told
-    if not made[0].rung.tiled:
-        apart = [numpy.abs(lines(one.image) - lines(two.image)) for one, two in zip(made, plain)]
-        # Half precision: kernels of other shapes round otherwise.
-        assert max(one.max() for one in apart) <= 16
-        assert max(one.mean() for one in apart) <= 0.5

@@ -199,6 +199,58 @@ def test_a_flagged_picture_is_black_and_says_so(altered):
     assert picture.image.getextrema() == ((0, 0),) * 3
 
 
+def test_the_filter_sees_a_batch_at_once_and_judges_each_picture(engine, monkeypatch):
+    """Its verdicts are those that each picture alone gets; empty slots are told of nothing."""
+    recipe, seen = RECIPES["two steps"], []
+    wanted = [draw(seed, turn=seed % 3, slot=slot) for slot, seed in ((0, 1), (1, 2), (3, 3))]
+    checker = engine._pipeline.safety_checker
+    forward = checker.forward
+
+    def judge(clip_input, images):
+        seen.append(clip_input)
+        _, verdicts = forward(clip_input=clip_input, images=images)
+        assert not any(verdicts)
+        return images, [bool(abs(float(row.mean()) - mark) < 1e-6) for row in clip_input]
+
+    mark = float("nan")
+    monkeypatch.setattr(checker, "forward", judge)
+    plain = make(engine, wanted, recipe, 4)
+    assert [len(rows) for rows in seen] == [4]
+    assert (seen[0][2] == seen[0][0]).all()  # nobody's slot
+    mark = float(seen[0][3].mean())
+    flagged = make(engine, wanted, recipe, 4)
+    assert [one.flagged for one in plain] == [False] * 3
+    assert [one.flagged for one in flagged] == [False, False, True]
+    assert flagged[2].image.getextrema() == ((0, 0),) * 3
+    assert [one.image.tobytes() for one in flagged[:2]] == [one.image.tobytes() for one in plain[:2]]
+    alone = make(engine, [replace(wanted[2], slot=0)], recipe, 1)
+    assert alone[0].flagged is True
+
+
+def test_each_text_and_each_input_is_encoded_once(demo_folder, monkeypatch):
+    import torch
+
+    engine = pipeline.load(demo_folder, device.pick("cpu"), torch.float32)
+    stock, counts = engine._pipeline, {"texts": 0, "inputs": 0}
+    encode_text, encode = stock.text_encoder.forward, stock.vae.encode
+
+    def texts(*words, **named):
+        counts["texts"] += 1
+        return encode_text(*words, **named)
+
+    def inputs(*words, **named):
+        counts["inputs"] += 1
+        return encode(*words, **named)
+
+    monkeypatch.setattr(stock.text_encoder, "forward", texts)
+    monkeypatch.setattr(stock.vae, "encode", inputs)
+    for first in range(0, 6, 2):
+        wanted = [draw(first + slot, f"a hat {slot}", slot, slot) for slot in range(2)]
+        make(engine, wanted, RECIPES["two steps"], 2)
+    # Two prompts and what is not wanted (nothing); two inputs.
+    assert counts == {"texts": 3, "inputs": 2}
+
+
 def test_an_unflagged_picture_says_so(engine):
     picture = make(engine, [draw(1)], RECIPES["two steps"], 1)[0]
     assert (picture.flagged, picture.retried, picture.failure) == (False, False, None)
@@ -231,6 +283,50 @@ def test_overflow_in_half_precision_is_made_again_in_float32(altered, engine):
     assert picture.image.getextrema() == ((0, 255),) * 3
     assert half.dtype == "float16"
     assert half._pipeline.unet.dtype is torch.float16
+
+
+def test_what_overflowed_is_made_in_float32_with_less_memory_or_said_to_lack_it(engine, monkeypatch):
+    """Overflow by decree, for the guide's torch has no half precision on a CPU."""
+    import torch
+
+    recipe, wanted = RECIPES["two steps"], [draw(seed, slot=seed) for seed in range(2)]
+    decode, predict = pipeline.Engine._decode, pipeline.Engine._predict
+
+    def overflow(self, *words):
+        return None if self._working_dtype is half else decode(self, *words)
+
+    def refuse(self, sample, *words):
+        if self._working_dtype is not half and len(sample) > most:
+            raise RuntimeError("CUDA out of memory.")
+        return predict(self, sample, *words)
+
+    # A number format of another name, in which the same is computed.
+    half = object()
+    monkeypatch.setattr(engine, "_dtype", half)
+    monkeypatch.setattr(engine, "_working_dtype", half)
+    monkeypatch.setattr(pipeline.Engine, "dtype", "float16")
+    monkeypatch.setattr(
+        pipeline.Engine, "_convert", lambda self, dtype: setattr(self, "_working_dtype", dtype)
+    )
+    monkeypatch.setattr(pipeline.Engine, "_encode_input", _encoded)
+    monkeypatch.setattr(pipeline.Engine, "_decode", overflow)
+    monkeypatch.setattr(pipeline.Engine, "_predict", refuse)
+    most = 1
+    made = make(engine, wanted, recipe, 2)
+    assert [(one.retried, one.failure, one.rung.batch) for one in made] == [(True, None, 1)] * 2
+    most = 0
+    made = make(engine, wanted, recipe, 2)
+    assert [one.failure.code for one in made] == ["out-of-memory"] * 2
+    assert "seed 1 overflowed in float16, and there is too little memory" in made[1].failure.message
+    assert engine._working_dtype is half
+    assert torch.float32 not in (engine._dtype, engine._working_dtype)
+
+
+def _encoded(self, draw, tiled):
+    import torch
+
+    shape = (1, 4, draw.image.height // 8, draw.image.width // 8)
+    return torch.zeros(shape), torch.ones(shape)
 
 
 def test_a_model_without_a_filter_says_that_nothing_is_checked(demo_folder, tmp_path):
