@@ -5,6 +5,7 @@ Everybody shows a certificate of the fleet's own authority to everybody, over TL
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import json
 import logging
@@ -12,40 +13,36 @@ import os
 import queue
 import signal
 import sys
-from collections.abc import Collection, Iterator, Mapping
+import threading
+import time
+from collections.abc import Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from sdops_runtime import dialect
 from sdops_runtime.errors import SdopsError
-from sdops_runtime.fleet import member
-from sdops_runtime.fleet.engine import Done, LostError
+from sdops_runtime.fleet import knock, member
+from sdops_runtime.fleet.engine import ENDED, Crew, Done, LostError, There, deadly
 from sdops_runtime.fleet.membership import DEPLOY, MEMBERS, Membership
 
 #: Seconds after which one that says nothing is taken for gone, and what it had in hand is done again.
 SILENCE = 20
-#: Seconds for a connection within the fleet.
+#: Seconds for a connection within the fleet, and for the head to say who is there.
 CONNECT = 5
-#: So often an unexpected error of a member is tried again, and so many members may end over a task.
-RETRIES, ENDED = 2, 3
-#: Seconds between two looks of the head at who is there.
+#: Seconds that a member tries to find the head, before systemd starts it again.
+AWAY = 20
+#: Seconds between two looks of the head at who is there, and of a member for the head.
 LOOK = 2.0
-
-#: Seconds for a result, which may have to be made again where its maker is gone.
-PATIENCE = 60
-#: What a connection that is not there is told by.
-_GONE = (
-    *(OSError, RuntimeError, TimeoutError, asyncio.TimeoutError, FutureTimeoutError),
-    # The head has forgotten a task: it began anew.
-    *(CancelledError, asyncio.CancelledError),
-)
+#: Under which members tell of jobs. One for all: the head keeps each topic for ever.
+TOPIC = "sdops"
 
 _SETTINGS: Mapping[str, Any] = {
     "distributed.comm.timeouts.connect": f"{CONNECT}s",
     "distributed.comm.timeouts.tcp": f"{SILENCE}s",
     "distributed.scheduler.worker-ttl": f"{SILENCE}s",
-    "distributed.scheduler.allowed-failures": ENDED,
+    # So many members may end over a task, and it is still given to another one.
+    "distributed.scheduler.allowed-failures": ENDED - 1,
     "distributed.scheduler.events-cleanup-delay": "10 minutes",
     # What is not needed is not there: no pages about the fleet, no samples of running code.
     "distributed.scheduler.http.routes": [],
@@ -82,9 +79,7 @@ def _libraries(mine: Membership) -> Any:
 
 
 def _security(distributed: Any, mine: Membership) -> Any:
-    for path in (mine.authority, mine.certificate, mine.key):
-        if not os.access(path, os.R_OK):
-            raise SdopsError("fleet-unusable", f"The certificate file {path} cannot be read.", DEPLOY)
+    knock.readable(mine)
     keys = {
         f"tls_{role}_{kind}": value
         for role in ("client", "worker", "scheduler")
@@ -109,7 +104,10 @@ def schedule(mine: Membership, root: Path, ready: Callable[[], None]) -> None:
             security=_security(distributed, mine),
             dashboard_address=_NO_PAGES,
         )
+        scheduler.handlers["sdops_look"] = lambda prefix: _presence(scheduler, prefix)
         with _stopped() as stop:
+            if not await _started(scheduler, stop, "scheduler", port):
+                return
             async with scheduler:
                 ready()
                 written = ""
@@ -127,9 +125,27 @@ def schedule(mine: Membership, root: Path, ready: Callable[[], None]) -> None:
     asyncio.run(run())
 
 
+def _presence(scheduler: Any, prefix: str) -> Mapping[str, Any]:
+    """Who is there, and over which tasks with this prefix members have ended, and how many."""
+    members = [
+        [str(one.name), one.address, str(one.server_id), bool(one.processing)]
+        for one in scheduler.workers.values()
+    ]
+    tolls = [
+        [key, task.suspicious]
+        for key, task in scheduler.tasks.items()
+        if task.suspicious and str(key).startswith(prefix)
+    ]
+    return {"members": members, "tolls": tolls}
+
+
 def work(mine: Membership, slot: int, wanted: str, idle: float, ready: Callable[[], None]) -> None:
-    """Runs one member until told to stop, or until the head is lost: then it ends, to be started anew."""
+    """Runs one member until told to stop, or until the head is lost: then it ends, to be started anew.
+
+    Raises SdopsError("fleet-unusable") where it cannot begin.
+    """
     distributed = _libraries(mine)
+    _find_head(mine)
     name = f"{mine.name}/{slot}"
 
     async def run() -> bool:
@@ -146,18 +162,21 @@ def work(mine: Membership, slot: int, wanted: str, idle: float, ready: Callable[
             dashboard_address=_NO_PAGES,
             dashboard=False,
             local_directory=str(_scratch(slot)),
-            # Seconds that it tries to find the head; then systemd starts it again.
-            death_timeout=CONNECT * 4,
+            death_timeout=AWAY,
         )
-        one = member.Member(name, wanted, lambda topic, told: worker.log_event(topic, dict(told)))
-        member.enlist(one)
+
+        def tell(topic: str, told: Mapping[str, Any]) -> None:
+            worker.log_event(TOPIC, {"job": topic, **told})
+
+        member.enlist(member.Member(name, wanted, tell))
         with _stopped() as stop:
-            await worker
+            if not await _started(worker, stop, "worker", mine.port + slot):
+                return False
             ready()
             while not stop.is_set() and worker.status.name in ("running", "paused"):
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(stop.wait(), LOOK)
-                one.rest(idle)
+                member.rest(idle)
             lost = not stop.is_set()
             with contextlib.suppress(asyncio.TimeoutError, OSError):
                 await asyncio.wait_for(worker.close(timeout=1, executor_wait=False), CONNECT)
@@ -169,6 +188,43 @@ def work(mine: Membership, slot: int, wanted: str, idle: float, ready: Callable[
     # What is in hand is done again by another one, and its thread cannot be told to end.
     sys.stdout.flush()
     os._exit(int(lost))
+
+
+def _find_head(mine: Membership) -> None:
+    """Waits a while for the head, without the engine, whose waiting ends in a traceback."""
+    end = time.monotonic() + AWAY
+    while True:
+        try:
+            return knock.knock(mine, CONNECT)
+        except LostError as error:
+            if time.monotonic() > end:
+                away = f"The head of the fleet does not answer at {mine.scheduler}."
+                raise SdopsError("fleet-unusable", away, "It is tried again and again.") from error
+        time.sleep(LOOK)
+
+
+async def _started(server: Any, stop: asyncio.Event, what: str, port: int) -> bool:
+    """Starts one of the engine's servers; False where it was told to stop meanwhile.
+
+    Raises SdopsError("fleet-unusable") with the reason where it does not start.
+    """
+    starting = asyncio.ensure_future(server.start())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not starting.done():
+        starting.cancel()
+        return False
+    error: Optional[BaseException] = starting.exception()
+    if error is None:
+        return True
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        why, hint = f"another program listens at its port {port}", f"Who that is: ss -tlnp sport = :{port}"
+    else:
+        why, hint = dialect.last_line(error) or type(error).__name__, ""
+    raise SdopsError("fleet-unusable", f"The {what} of the fleet does not start: {why}.", hint) from error
 
 
 @contextlib.contextmanager
@@ -207,66 +263,83 @@ class DaskCrew:
     """An ``engine.Crew`` of the fleet's members."""
 
     def __init__(self, mine: Membership, topic: str) -> None:
+        """Raises LostError where the head is away, SdopsError where the host is not let in."""
         distributed = _libraries(mine)
-        self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
+        knock.knock(mine, CONNECT)
+        self._ended: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self._told: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
         self._tasks: dict[int, Any] = {}
+        self._addresses: dict[str, str] = {}
+        self._tolls: dict[str, int] = {}
         self._numbers = itertools.count()
-        self._prefix = f"{topic}-{os.urandom(4).hex()}"
+        self._topic = topic
+        self._prefix = f"{topic}-{os.urandom(4).hex()}-"
         self._distributed = distributed
+        # One of our own: the engine leaves its loop behind if it cannot begin.
+        self._loop = _Loop(distributed)
         try:
-            self._client = distributed.Client(
-                f"tls://{mine.scheduler}",
-                security=_security(distributed, mine),
-                set_as_default=False,
-                direct_to_workers=True,
-                timeout=CONNECT,
-            )
-        except _GONE as error:
-            raise LostError from error
-        self._client.subscribe_topic(topic, lambda event: self._told.put(_own(event[1])))
+            with self._border():
+                self._client = distributed.Client(
+                    f"tls://{mine.scheduler}",
+                    security=_security(distributed, mine),
+                    set_as_default=False,
+                    direct_to_workers=True,
+                    timeout=CONNECT,
+                    loop=self._loop.io,
+                )
+                self._client.subscribe_topic(TOPIC, self._hear)
+        except BaseException:
+            self._loop.end()
+            raise
 
-    def members(self) -> Mapping[str, str]:
+    def members(self) -> Mapping[str, There]:
         """As ``engine.Crew``."""
-        self._check()
-        there = self._client.scheduler_info()["workers"]
-        return {address: str(about["name"]) for address, about in there.items()}
+        with self._border():
+            told = self._client.sync(
+                self._client.scheduler.sdops_look, prefix=self._prefix, callback_timeout=2 * CONNECT
+            )
+        self._addresses = {name: address for name, address, _, _ in told["members"]}
+        self._tolls = {str(key): count for key, count in told["tolls"]}
+        return {name: There(process, busy) for name, _, process, busy in told["members"]}
+
+    def toll(self, ticket: int) -> int:
+        """As ``engine.Crew``."""
+        return self._tolls.get(self._key(ticket), 0)
 
     def hand(self, action: str, words: tuple[Any, ...], among: Collection[str]) -> int:
         """As ``engine.Crew``."""
-        self._check()
         ticket = next(self._numbers)
-        task = self._client.submit(
-            getattr(member, action),
-            *words,
-            key=f"{self._prefix}-{ticket}",
-            workers=sorted(among),
-            resources={"gpu": 1},
-            retries=RETRIES,
-            pure=False,
-        )
-        self._tasks[ticket] = task
-        task.add_done_callback(lambda _: self._ended.put(ticket))
+        with self._border():
+            task = self._client.submit(
+                getattr(member, action),
+                *words,
+                key=self._key(ticket),
+                workers=sorted(self._addresses[name] for name in among),
+                resources={"gpu": 1},
+                retries=0,  # what it fails with says who it was, and another one is to try it
+                pure=False,
+            )
+            self._tasks[ticket] = task
+            self._loop.start(self._fetch(ticket, task))
         return ticket
 
     def withdraw(self, ticket: int) -> None:
         """As ``engine.Crew``."""
         task = self._tasks.pop(ticket, None)
         if task is not None:
-            with contextlib.suppress(*_GONE):
+            with self._border():
                 task.cancel()
 
     def next(self, seconds: float) -> Optional[Done]:
         """As ``engine.Crew``."""
-        self._check()
-        while True:
-            try:
-                ticket = self._ended.get(timeout=seconds) if seconds else self._ended.get_nowait()
-            except queue.Empty:
-                return None
-            task = self._tasks.pop(ticket, None)
-            if task is not None:
-                return self._done(ticket, task)
+        with self._border():
+            while True:
+                try:
+                    done = self._ended.get(timeout=seconds) if seconds else self._ended.get_nowait()
+                except queue.Empty:
+                    return None
+                if self._tasks.pop(done.ticket, None) is not None:
+                    return done
 
     def heard(self) -> list[Mapping[str, Any]]:
         """As ``engine.Crew``."""
@@ -277,37 +350,84 @@ class DaskCrew:
 
     def close(self) -> None:
         """As ``engine.Crew``."""
-        for ticket in list(self._tasks):
-            self.withdraw(ticket)
-        with contextlib.suppress(*_GONE):
+        with contextlib.suppress(Exception):
+            self._client.cancel(list(self._tasks.values()))
+        self._tasks.clear()
+        with contextlib.suppress(Exception):
             self._client.close(timeout=CONNECT)
+        self._loop.end()
 
-    def _check(self) -> None:
-        if self._client.status != "running":
-            raise LostError
+    def _key(self, ticket: int) -> str:
+        return f"{self._prefix}{ticket}"
 
-    def _done(self, ticket: int, task: Any) -> Done:
+    def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        """Takes what a member of this job told, without what the engine has added."""
+        told = dict(event[1])
+        told.pop("worker", None)
+        if told.pop("job", None) == self._topic:
+            self._told.put(told)
+
+    @contextlib.contextmanager
+    def _border(self) -> Iterator[None]:
+        """Whatever the engine raises beyond it, the head is lost: it has many words for that."""
         try:
-            error = task.exception(timeout=PATIENCE)
-            if error is None:
-                return Done(ticket, task.result(timeout=PATIENCE))
-        except _GONE as gone:
-            raise LostError from gone
-        if isinstance(error, CancelledError):
-            raise LostError from error
-        if isinstance(error, self._distributed.KilledWorker):
-            message = f"A piece of the job ended {ENDED} workers of the fleet, one after the other."
-            hint = "What they said: sdops logs --worker 50"
-            return Done(ticket, error=SdopsError("fleet-piece", message, hint))
-        what = f"Something unexpected happened on a worker: {type(error).__name__}: {error}"
-        return Done(ticket, error=SdopsError("internal-error", what))
+            if getattr(self, "_client", None) is not None and self._client.status != "running":
+                raise LostError
+            yield
+        except (LostError, SdopsError):
+            raise
+        except (Exception, CancelledError, asyncio.CancelledError) as error:
+            raise LostError(f"{type(error).__name__}: {dialect.last_line(error)}") from error
+
+    async def _fetch(self, ticket: int, task: Any) -> None:
+        """Waits for a task's result and takes it over, while others do so, too.
+
+        One whose maker died with it is made again first, by the engine.
+        """
+        try:
+            result = await self._client.gather(task, asynchronous=True)
+        except self._distributed.KilledWorker:
+            error = deadly(f"Pictures of the job ended {ENDED} workers of the fleet, one after the other.")
+        except (CancelledError, asyncio.CancelledError):
+            return  # withdrawn; or the head is lost, which shows elsewhere
+        except Exception as raised:  # of the engine: what members raise, they tell themselves
+            what = f"{type(raised).__name__}: {dialect.last_line(raised)}"
+            error = SdopsError("internal-error", f"A worker's result was lost: {what}.")
+        else:
+            self._ended.put(Done(ticket, result))
+            return
+        self._ended.put(Done(ticket, error=error))
 
 
-def _own(told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a member told, without what the engine has added."""
-    return {name: value for name, value in told.items() if name != "worker"}
+class _Loop:
+    """A loop in a thread, for one client of the engine: it ends with all that was begun in it."""
+
+    def __init__(self, distributed: Any) -> None:
+        self._distributed = distributed
+        self._begun = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run()), daemon=True, name="sdops-fleet"
+        )
+        self._thread.start()
+        self._begun.wait()
+
+    async def _run(self) -> None:
+        self.io = self._distributed.utils.IOLoop.current()
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._begun.set()
+        await self._stop.wait()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Has something done there."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def end(self) -> None:
+        """Ends it."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(CONNECT)
 
 
-def crew(mine: Membership) -> Callable[[str], DaskCrew]:
+def crew(mine: Membership) -> Callable[[str], Crew]:
     """What gathers the fleet's members for a job."""
     return lambda topic: DaskCrew(mine, topic)

@@ -9,9 +9,21 @@ from typing import Any, Optional, Protocol
 
 from sdops_runtime.errors import SdopsError
 
+#: So many members may end over the same pictures, or one so often over the same model, before these are
+#: given up: what ends one process may be chance, what ends three is not.
+ENDED = 3
+
 
 class LostError(Exception):
     """The engine's head is gone, and with it all that was handed to it."""
+
+
+@dataclass(frozen=True)
+class There:
+    """A member that is there. process: another one each time it was started; busy: whether it has a task."""
+
+    process: str
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -24,10 +36,16 @@ class Done:
 
 
 class Crew(Protocol):
-    """The members of a fleet, each with one GPU, while a job has them. Raises LostError anywhere."""
+    """The members of a fleet, each with one GPU, while a job has them.
 
-    def members(self) -> Mapping[str, str]:
-        """The names of those that are there, by address."""
+    Anything raises LostError, but for ``close``, which raises nothing.
+    """
+
+    def members(self) -> Mapping[str, There]:
+        """Those that are there, by name."""
+
+    def toll(self, ticket: int) -> int:
+        """How many members have ended while they had a task, by the last look at the members."""
 
     def hand(self, action: str, words: tuple[Any, ...], among: Collection[str]) -> int:
         """Gives a task, a function of ``member`` and its arguments, to one of some members; its ticket."""
@@ -43,3 +61,8 @@ class Crew(Protocol):
 
     def close(self) -> None:
         """Withdraws everything and leaves the fleet."""
+
+
+def deadly(message: str) -> SdopsError:
+    """The error of what has ended members, as often as they may."""
+    return SdopsError("fleet-piece", message, "What they said: sdops logs --worker 50")

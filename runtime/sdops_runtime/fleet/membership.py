@@ -1,5 +1,6 @@
 """What a host knows of its fleet: a file that the playbook writes. Standard library only, Python 3.9."""
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, fields
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from sdops_runtime.errors import SdopsError
+from sdops_runtime.fleet import certificate
 
 #: In the queue's folder, written by the head's scheduler: who is there.
 MEMBERS = "members.json"
@@ -60,7 +62,10 @@ def read() -> Optional[Membership]:
 
 
 def outline(root: Path) -> Optional[dict[str, Any]]:
-    """head: whether this host is that; members: name and busy of each, known to the head alone."""
+    """head: whether this host is that; members: name and busy of each, known to the head alone.
+
+    certificate: since and until when (seconds since 1970) the host's is valid, where it can be read.
+    """
     mine = read()
     if mine is None:
         return None
@@ -69,4 +74,8 @@ def outline(root: Path) -> Optional[dict[str, Any]]:
         members = [{"name": str(one["name"]), "busy": bool(one["busy"])} for one in there]
     except (OSError, ValueError, KeyError, TypeError):
         members = []
-    return {"head": mine.head, "members": members}
+    found: dict[str, Any] = {"head": mine.head, "members": members}
+    with contextlib.suppress(OSError, ValueError):
+        since, until = certificate.validity(mine.certificate)
+        found["certificate"] = {"since": since, "until": until}
+    return found
