@@ -11,7 +11,7 @@ TORCH ?= shell
 FLEET_LOCK := runtime/sdops_runtime/locks/fleet.txt
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-guide test-slow lint fix docs locks bench-start bench-provision bench-doctor bench-run bench-gpu bench-cpu bench-fleet memory clean
+.PHONY: help demo test test-guide test-slow test-gpu lint fix docs locks bench-start bench-provision bench-doctor bench-run bench-gpu bench-cpu bench-fleet memory clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,6 +35,9 @@ endif
 
 test-slow: $(VENV)/ready ## Run the tests that are too slow for every commit
 	$(BIN)/python -m pytest -m slow
+
+test-gpu: $(VENV)/ready ## Run the tests that need a GPU, on this machine's
+	$(BIN)/python -m pytest -m gpu tests/runtime
 
 lint: $(VENV)/ready ## Check style, types, the oldest Python, the shell scripts and the playbooks
 	$(BIN)/ruff check

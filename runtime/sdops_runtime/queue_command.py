@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sdops_runtime import command, device, protocol
+from sdops_runtime import command, device, process, protocol
 from sdops_runtime.jobfolder import Job
 from sdops_runtime.queue import Queue, default_root
 
@@ -51,7 +51,12 @@ def serve(options: argparse.Namespace) -> int:
     """Runs jobs until SIGTERM or SIGINT; then the picture in hand is finished first."""
     from sdops_runtime import worker
 
-    one = worker.Worker(Queue(default_root()), options.device, options.idle, options.leave)
+    def loaded(engine: Any, model: str) -> None:
+        # How soon a job could begin: the first line tells of the process alone.
+        times = {"seconds": round(process.age(), 2), "loading": round(engine.seconds, 2)}
+        command.say({"kind": "warm", "model": model, **times})
+
+    one = worker.Worker(Queue(default_root()), options.device, options.idle, options.leave, loaded)
 
     def stop(number: int, frame: Any) -> None:
         one.stop()
@@ -60,7 +65,7 @@ def serve(options: argparse.Namespace) -> int:
         signal.signal(kind, stop)
 
     def ready() -> None:
-        seconds = round(worker.age(), 2)
+        seconds = round(process.age(), 2)
         command.say({"kind": "serving", "queue": str(default_root()), "seconds": seconds})
 
     one.serve(ready)

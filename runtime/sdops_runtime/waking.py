@@ -18,8 +18,8 @@ from sdops_runtime.queue import Queue
 UNIT = "sdops-runtime.service"
 #: Seconds in which a worker is up, which then loads its libraries at the first job.
 PATIENCE = 60.0
-#: Seconds for the journal to take down what a service said that has just ended.
-_BEHIND = 1.0
+#: Seconds for the journal to take down what a service said that has just ended; more than one was seen.
+_BEHIND = 3.0
 #: A log that is longer begins anew, in bytes.
 _LONG = 2**20
 

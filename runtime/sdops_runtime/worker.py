@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Callable
 
 from sdops_runtime import course, dialect, job, room
@@ -44,14 +43,24 @@ class Worker:
     """Serves a queue until it is told to stop.
 
     wanted: auto, cuda or cpu. idle: seconds without a job after which the model's memory is given back.
-    leave: whether it ends then, too.
+    leave: whether it ends then, too. loaded: told of each model that was loaded, with its name.
     """
 
-    def __init__(self, queue: Queue, wanted: str = "auto", idle: float = 600.0, leave: bool = False) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        wanted: str = "auto",
+        idle: float = 600.0,
+        leave: bool = False,
+        loaded: Callable[[Any, str], None] = lambda engine, model: None,
+    ) -> None:
         self._queue, self._wanted, self._idle, self._leave = queue, wanted, idle, leave
-        self._warm = Warm(
-            lambda engine, model: room.write(queue.root, engine, model), lambda: room.forget(queue.root)
-        )
+
+        def tell(engine: Any, model: str) -> None:
+            room.write(queue.root, engine, model)
+            loaded(engine, model)
+
+        self._warm = Warm(tell, lambda: room.forget(queue.root))
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -190,13 +199,6 @@ def _import() -> None:
     with contextlib.suppress(SdopsError):
         if membership.read() is None:
             dialect.libraries()
-
-
-def age() -> float:
-    """Seconds since this process began; see proc(5), starttime."""
-    fields = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    begun = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - begun
 
 
 _NOTHING: Mapping[str, Any] = {"images": 0, "failed": 0, "flagged": 0, "missing": [], "seconds": 0.0}

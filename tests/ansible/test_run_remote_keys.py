@@ -133,7 +133,7 @@ def test_while_the_pictures_are_opened_nothing_is_left_behind(person, maker):
 
 
 def test_attach_is_left_as_run_is_and_fetch_at_once(person, maker):
-    running, job = start(person, maker)
+    running, job = start(person, maker, "--images", "1500")
     running.press()
     assert running.wait() == 130
     attached = person.start("attach", job, name="attach")

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 from sdops_runtime import gains
 from sdops_runtime.bench import measure, models, table
 from sdops_runtime.compiling import Load
@@ -22,8 +23,10 @@ def test_both_ways_are_measured_and_compared(tmp_path, own_cache, monkeypatch, w
         monkeypatch.setattr(
             measure._Run,
             "_switched",
-            lambda self, name, base: (
-                switched(self, name, base) if name == "channels_last" else {"name": name, "error": "left out"}
+            lambda self, names, *words: (
+                switched(self, names, *words)
+                if names == ["channels_last"]
+                else [{"name": " + ".join(names), "error": "left out"}]
             ),
         )
     plan = measure.Plan("cpu", False, 1, True, tmp_path / "bench", 128, 4, 2, (2, 2000))
@@ -38,7 +41,9 @@ def test_both_ways_are_measured_and_compared(tmp_path, own_cache, monkeypatch, w
         "2 pictures, batch 2",
         "2 pictures, batch 2000",
     ]
-    assert "2 pictures, channels_last" in rows
+    assert {"2 pictures, channels_last", "1 picture, channels_last"} < set(rows)
+    assert rows["2 pictures"]["faster_than_sessions"] > 2
+    assert (rows["2 pictures"]["retried"], rows["2 pictures"]["share_of_floor"]) == (0, None)
     one = rows["1 picture"]
     assert (one["batch"], one["difference"], one["vram_gib"]) == (1, 0, None)
     assert min(one[key] for key in ("images_per_second", "unet_ms", "cold_s", "warm_s", "faster")) > 0
@@ -61,6 +66,44 @@ def test_both_ways_are_measured_and_compared(tmp_path, own_cache, monkeypatch, w
     assert found.first_s > 2 * found.again_s
     assert told["compiling"]["first_s"] == found.first_s
     assert any(line.startswith("Compiling blocks takes ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("faster", "expected"),
+    [
+        ({}, ()),
+        ({"channels_last": 1.21, "cudnn_benchmark": 1.3, "fused_projections": 1.1}, ("cudnn_benchmark",)),
+        ({"channels_last": 1.5, "cuda_graphs": 1.3, "compiled_blocks": 1.6, "compile": None},
+         ("channels_last", "compiled_blocks")),
+    ],
+)  # fmt: skip
+def test_what_was_worth_it_is_tried_together(faster, expected):
+    assert measure._together(faster, 1.2) == expected
+    assert measure._together(faster, None) == ()
+
+
+def test_a_job_whose_pictures_failed_is_no_measurement(tmp_path, monkeypatch):
+    """A process of its own measures; what it makes of a job's end is asked here."""
+    monkeypatch.setattr("sys.argv", ["", str(tmp_path), str(tmp_path / "in.png"), "cpu", "2"])
+    Image.new("RGB", (64, 64)).save(tmp_path / "in.png")
+    from sdops_runtime import job
+    from sdops_runtime.bench import ours
+    from sdops_runtime.protocol import Event
+
+    monkeypatch.setattr(ours, "source", tmp_path / "in.png")
+    monkeypatch.setattr(job, "run", lambda *words, **named: Event("done", {"failed": 3}))
+    assert ours.Runtime().make(8, str(tmp_path)) == {"error": "3 of 8 pictures could not be made"}
+
+
+def test_what_cannot_be_prepared_says_why(tmp_path, monkeypatch):
+    with pytest.raises(measure.SdopsError) as caught:
+        measure.pick("cuda")
+    assert caught.value.code == "device-unusable"
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "torch.py").write_text("raise SystemExit('no torch today')")
+    with pytest.raises(measure.SdopsError) as caught:
+        measure.pick("cpu")
+    assert "no torch today" in caught.value.message
 
 
 MEASURED = {"first_s": 61.2, "again_s": 5.0, "plain_ms": 100.0, "compiled_ms": 80.0, "batch": 8}

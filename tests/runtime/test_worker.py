@@ -249,6 +249,10 @@ def test_the_commands_speak_json_and_stop_by_signal(photo, tmp_path, libraries, 
         assert json.loads(process.stdout.readline())["kind"] == "serving"
         place = queue.Queue(tmp_path / "sdops")
         wait(lambda: place.job(name).state == "done")
+        warm = json.loads(process.stdout.readline())
+        # From the start of the process to the loaded model, of which importing the libraries is the most.
+        assert (warm["kind"], warm["model"]) == ("warm", "demo")
+        assert warm["seconds"] > warm["loading"] > 0
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         process.stdout.close()

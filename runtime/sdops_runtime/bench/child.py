@@ -16,13 +16,6 @@ PROMPT = "wearing a christmas hat"
 UNCOUNTED, CALLS = 2, 22
 
 
-def age() -> float:
-    """Seconds since this process began."""
-    from sdops_runtime.worker import age as seconds
-
-    return seconds()
-
-
 def answer(commands: Mapping[str, Callable[..., Mapping[str, Any]]]) -> None:
     """Answers lines such as {"do": "make", "images": 1, …} until the input ends."""
     for line in sys.stdin:

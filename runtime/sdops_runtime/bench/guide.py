@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdops_runtime.bench import child
+from sdops_runtime.process import age
 
 model, source, device, steps, _ = child.arguments()
 
@@ -41,7 +42,7 @@ class Script:
         from diffusers import StableDiffusionImg2ImgPipeline
         from PIL import Image
 
-        imported = child.age()
+        imported = age()
         call = inspect.signature(StableDiffusionImg2ImgPipeline.__call__).parameters
         self.guides = "init_image" in call
         dtype = torch.float16 if device == "cuda" else torch.float32
@@ -49,7 +50,7 @@ class Script:
         pipe = StableDiffusionImg2ImgPipeline.from_pretrained(str(model), **{name: dtype})
         self.pipe = pipe.to(device)
         self.pipe.set_progress_bar_config(disable=True)
-        loaded = child.age()
+        loaded = age()
         input_image = Image.open(source)
         aspect_ratio = input_image.width / input_image.height
         width_new = input_image.width  # the guide's 512, of an input that has it already
@@ -81,7 +82,7 @@ class Script:
         return {
             "seconds": seconds,
             "first_s": first,
-            "age_s": child.age(),
+            "age_s": age(),
             "batch": 1,
             **child.memory(device),
         }

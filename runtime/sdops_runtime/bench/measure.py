@@ -18,7 +18,6 @@ from typing import Any, Callable, Optional
 
 import sdops_runtime
 from sdops_runtime import compiling, dialect, gains, stack
-from sdops_runtime import device as devices
 from sdops_runtime.bench import models
 from sdops_runtime.compiling import Load
 from sdops_runtime.errors import SdopsError
@@ -62,26 +61,23 @@ class Process:
     def __init__(
         self, way: str, plan: Plan, model: Path, source: Path, folder: Path, switches: Sequence[str] = ()
     ) -> None:
-        # Where this package was imported from: a folder, or the .pyz.
-        home = Path(sdops_runtime.__file__).parents[1]
         environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH", "")))),
+            **_environment(),
             "TORCHINDUCTOR_CACHE_DIR": str(folder / "compiled"),
-            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-            "HF_HUB_OFFLINE": "1",
         }
         if not plan.full:
             # Two threads in the small model's operators wait for each other longer than they compute.
             environment.setdefault("OMP_NUM_THREADS", "1")
         argv = [sys.executable, "-m", f"sdops_runtime.bench.{way}"]
         argv += [str(model), str(source), plan.device, str(plan.steps), *switches]
+        # What its libraries say is asked for only where it ends.
+        self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             argv,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             text=True,
         )
 
@@ -99,6 +95,7 @@ class Process:
             self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
+        self._said.close()
 
     def ask(self, do: str, **words: Any) -> dict[str, Any]:
         """Has it do something; returns what it measured. Raises SdopsError("internal-error")."""
@@ -113,14 +110,18 @@ class Process:
                     return told
         except BrokenPipeError:
             pass
-        raise SdopsError("internal-error", f"The measured process ended with {self._process.wait()}.")
+        status = self._process.wait()
+        self._said.seek(0)
+        said = [line.strip() for line in self._said if line.strip()]
+        last = said[-1] if said else "nothing"
+        raise SdopsError("internal-error", f"The measured process ended with {status}. It said last: {last}")
 
 
 def measure(plan: Plan, say: Say) -> dict[str, Any]:
     """The whole of it, as one JSON object. say: told how far it is."""
     plan.folder.mkdir(parents=True, exist_ok=True)
     say("building the model")
-    model = models.ensure(plan.folder, plan.full, plan.device)
+    model = Path(_prepare(plan.device, str(plan.folder), "full" if plan.full else "small")["model"])
     source = plan.folder / f"input-{plan.pixels}.png"
     _draw(source, plan.pixels)
     load = os.getloadavg()[0]
@@ -173,7 +174,7 @@ class _Run:
             ours = both.enter_context(self._process("ours"))
             self._check(self._make(ours, 1))
             self.peak = ours.ask("matmul").get("tflops")
-            jobs = self._jobs()
+            jobs, many = self._jobs(), self._plan.many
             if self._plan.device == "cuda":
                 taken = self._rounds([(ours, jobs)])
             else:
@@ -190,12 +191,25 @@ class _Run:
                     row["cold_s"] = round(statistics.median(cold[way]), 2)
                 if way == "ours":
                     row["faster"] = _faster(theirs[_name(_SCRIPT, images)], taken[name])
+                    self._add_sessions(row, cold["guide"])
                 rows.append(row)
         if compiling.BLOCKS in names:
             self.gain = self._gain(taken[_name("", self._plan.many)][-1].get("batch", 1))
         elif switches.get("lacks"):
             self.gain = {"error": f"{switches['lacks']} is missing"}
-        return rows + [self._switched(name, theirs[_name(_SCRIPT, self._plan.many)]) for name in names]
+        plain = next(row.get("faster") for row in rows if row["name"] == _name("", many))
+        found = {name: self._switched([name], theirs, cold["guide"]) for name in names}
+        together = _together({name: pair[0].get("faster") for name, pair in found.items()}, plain)
+        if len(together) > 1:
+            found[" + ".join(together)] = self._switched(together, theirs, cold["guide"])
+        return rows + [row for pair in found.values() for row in pair]
+
+    @staticmethod
+    def _add_sessions(row: dict[str, Any], sessions: Sequence[float]) -> None:
+        """How many times as fast as a Python session for each picture, as the guide's script begins."""
+        if "error" not in row and row["images"] > 1:
+            each = row["seconds"] / row["images"]
+            row["faster_than_sessions"] = round(statistics.median(sessions) / each, 1)
 
     def _jobs(self) -> list["_Job"]:
         many = self._plan.many
@@ -248,21 +262,31 @@ class _Run:
             told["difference"] = self._difference(Path(out))
         return told
 
-    def _switched(self, name: str, base: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        self._say(f"the switch {name}")
-        with self._process("ours", name) as ours:
-            # Uncounted: it is then that kernels are chosen or compiled.
-            first = self._make(ours, self._plan.many)
-            taken = (
-                []
-                if "error" in first
-                else [self._make(ours, self._plan.many) for _ in range(self._plan.rounds)]
-            )
-            size = taken[0].get("batch") if taken else None
-            ms = {size: ours.ask("unet", batch=size).get("ms")} if size else {}
-        row = self._row(f"{self._plan.many} pictures, {name}", self._plan.many, taken or [first], ms)
-        row["faster"] = _faster(base, taken)
-        return row
+    def _switched(
+        self,
+        names: Sequence[str],
+        theirs: Mapping[str, Sequence[Mapping[str, Any]]],
+        sessions: Sequence[float],
+    ) -> list[dict[str, Any]]:
+        """Rows for many pictures and for one, with switches on."""
+        what = " + ".join(names)
+        self._say(f"with {what}")
+        rows = []
+        with self._process("ours", *names) as ours:
+            for images in (self._plan.many, 1):
+                # Uncounted: it is then that kernels are chosen or compiled.
+                first = self._make(ours, images)
+                failed = "error" in first
+                taken = [] if failed else [self._make(ours, images) for _ in range(self._plan.rounds)]
+                size = taken[0].get("batch") if taken else None
+                ms = {size: ours.ask("unet", batch=size).get("ms")} if size else {}
+                row = self._row(f"{_name('', images)}, {what}", images, taken or [first], ms)
+                row["faster"] = _faster(theirs[_name(_SCRIPT, images)], taken)
+                self._add_sessions(row, sessions)
+                rows.append(row)
+                if failed:
+                    break
+        return rows
 
     def _gain(self, batch: int) -> dict[str, Any]:
         """What compiling comes to for batches of a size, which jobs on this host go by from now on."""
@@ -312,6 +336,9 @@ class _Run:
         share = None
         if self._plan.full and ms and self.peak:
             share = round(2 * batch * models.FULL_UNET_FLOP / (ms / 1000) / (self.peak * 1e12), 3)
+        floor = None
+        if self.peak and (self._plan.full, self._plan.pixels, self._plan.steps) == (True, 512, 50):
+            floor = round(images / seconds * models.FULL_PICTURE_FLOP / (self.peak * 1e12), 3)
         return {
             "name": name,
             "images": images,
@@ -320,6 +347,8 @@ class _Run:
             "images_per_second": round(images / seconds, 3),
             "unet_ms": None if ms is None else round(ms, 2),
             "share_of_matmul": share,
+            "share_of_floor": floor,
+            "retried": sum(one.get("retried", 0) for one in taken),
             "vram_gib": taken[-1]["vram_gib"],
             "warm_s": round(statistics.median(one["first_s"] for one in taken), 3),
             "difference": max(
@@ -380,5 +409,43 @@ def _draw(path: Path, pixels: int) -> None:
 
 def pick(wanted: str) -> str:
     """The kind of device to measure. Raises SdopsError where it or a library cannot be used."""
-    dialect.libraries()
-    return devices.pick(wanted).kind
+    return str(_prepare(wanted)["device"])
+
+
+def _prepare(*words: str) -> Mapping[str, Any]:
+    """What ``prepare`` tells. Raises its SdopsError."""
+    argv = [sys.executable, "-m", "sdops_runtime.bench.prepare", *words]
+    ran = subprocess.run(argv, env=_environment(), capture_output=True, text=True, errors="replace")
+    lines = ran.stdout.splitlines()
+    if not lines or not lines[-1].startswith("{"):
+        last = (ran.stderr.splitlines() or ["nothing"])[-1]
+        raise SdopsError("internal-error", f"Preparing ended with {ran.returncode}. It said last: {last}")
+    told: Mapping[str, Any] = json.loads(lines[-1])
+    if "code" in told:
+        raise SdopsError(**told)
+    return told
+
+
+def _environment() -> dict[str, str]:
+    """Of the processes that do the work."""
+    # Where this package was imported from: a folder, or the .pyz.
+    home = Path(sdops_runtime.__file__).parents[1]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH", "")))),
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+#: Switches of which one at most can be on.
+_EITHER = ("compile", compiling.BLOCKS, "cuda_graphs")
+#: What is faster by less than this part is not taken for faster.
+_WORTH = 1.02
+
+
+def _together(faster: Mapping[str, Optional[float]], plain: Optional[float]) -> tuple[str, ...]:
+    """Of some switches those that were worth it, of ``_EITHER`` the best one; by what each made of speed."""
+    worth = {name: found for name, found in faster.items() if found and plain and found > _WORTH * plain}
+    best = max((name for name in worth if name in _EITHER), key=lambda name: worth[name], default=None)
+    return tuple(name for name in worth if name not in _EITHER or name == best)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from sdops_runtime import compiling, job, pipeline, tuning
-from sdops_runtime import device as devices
 from sdops_runtime.bench import child
 from sdops_runtime.course import Place
+from sdops_runtime.process import age
 from sdops_runtime.protocol import Event, JobRequest, Settings
 
 model, source, device, steps, switches = child.arguments()
@@ -29,10 +29,11 @@ class Runtime:
         settings = Settings(str(model), width=width, steps=steps, images=images)
         request = JobRequest((source.name,), (child.PROMPT,), settings, batch)
         began = time.perf_counter()
-        told: dict[str, Any] = {"first_s": None}
+        told: dict[str, Any] = {"first_s": None, "retried": 0}
 
         def emit(event: Event) -> None:
             told[event.kind] = event.data
+            told["retried"] += bool(event.data.get("retried"))
             if event.kind == "image" and told["first_s"] is None:
                 told["first_s"] = time.perf_counter() - began
 
@@ -40,11 +41,14 @@ class Runtime:
         last = job.run(request, [source], place, emit, loader=self._load)
         if last.kind != "done":
             return {"error": last.data.get("message", last.kind)}
+        if last.data["failed"]:
+            return {"error": f"{last.data['failed']} of {images} pictures could not be made"}
         return {
             "seconds": time.perf_counter() - began,
             "first_s": told["first_s"],
-            "age_s": child.age(),
+            "age_s": age(),
             "batch": told["loaded"]["batch"],
+            "retried": told["retried"],
             **child.memory(device),
         }
 
@@ -112,6 +116,5 @@ if __name__ == "__main__":
             "matmul": runtime.matmul,
             "switches": runtime.switches,
             "gain": runtime.gain,
-            "pick": lambda: {"kind": devices.pick(device).kind},
         }
     )

@@ -59,7 +59,8 @@ def _mine() -> Membership:
 
 
 def _ready(kind: str) -> Callable[[], None]:
-    from sdops_runtime.worker import age, notify
+    from sdops_runtime.process import age
+    from sdops_runtime.worker import notify
 
     def ready() -> None:
         command.say({"kind": kind, "seconds": round(age(), 2)})
