@@ -77,18 +77,37 @@ def test_troubles_lead_to_checks_of_every_topic():
 WORDS = re.compile(r"^ {4}(?:.venv/bin/)?(sdops [a-z].*?)(?:\s{2,}#.*)?$|`(sdops [a-z][^`…]*)`", re.MULTILINE)
 
 
+def assert_is_command(line):
+    """That names and options are there; what is in capitals stands for something."""
+    words = shlex.split(line)[1:]
+    group = get_command(app)
+    context = group.make_context("sdops", ["--help"], resilient_parsing=True)
+    command = group.get_command(context, words[0])
+    assert command is not None, line
+    options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    options |= {"--help", "-h"}
+    asked = {word for word in words[1:] if word.startswith("-") and word not in ("-", "--")}
+    assert asked <= options, line
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
 def test_every_command_that_is_written_down_is_one(page):
-    """Names and options; what is in capitals stands for something."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     for found in WORDS.finditer(text):
-        line = (found[1] or found[2]).partition("|")[0].replace("\n", " ")
-        words = shlex.split(line)[1:]
-        group = get_command(app)
-        context = group.make_context("sdops", ["--help"], resilient_parsing=True)
-        command = group.get_command(context, words[0])
-        assert command is not None, line
-        options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
-        options |= {"--help", "-h"}
-        asked = {word for word in words[1:] if word.startswith("-") and word not in ("-", "--")}
-        assert asked <= options, line
+        assert_is_command((found[1] or found[2]).partition("|")[0].replace("\n", " "))
+
+
+def test_every_example_in_a_help_is_a_command():
+    page = generator().COMMANDS_PAGE.read_text()
+    examples = re.findall(r"^ Example: (sdops .+(?:\n \S.+)*)", page, re.MULTILINE)
+    assert len(examples) == len(generator().commands())
+    for example in examples:
+        assert_is_command(" ".join(example.split()))
+
+
+def test_the_readme_tells_the_tolerance_that_tests_allow():
+    from sdops_runtime.pipeline import HALF
+
+    words = " ".join(README.split())
+    assert f"in float16 on a GPU up to {HALF.most} of 255, half of one on average" in words
+    assert HALF.mean == 0.5
