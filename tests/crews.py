@@ -14,7 +14,8 @@ import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from doubles import authority
+from doubles import authority, fleet_member
+from sdops_runtime.fleet.membership import Membership
 from sdops_runtime.queue import Queue
 
 RUNTIME = Path(__file__).parents[1] / "runtime"
@@ -117,6 +118,11 @@ class Host:
         return Process(self, path, *words)
 
     @property
+    def membership(self):
+        """What its processes know of the fleet."""
+        return Membership(**self.settings)
+
+    @property
     def log(self):
         """What its processes said."""
         return (self.home / "log").read_text(errors="replace")
@@ -149,6 +155,14 @@ class Crew:
             host, _, slot = name.partition("/")
             one = next(one for one in self.hosts if one.name == host)
             self.workers[name] = one.start("fleet-work", slot)
+        wait_for(lambda: set(names) <= self.there(), f"{names} had come")
+
+    def join_doubles(self, *names, deadly=""):
+        """Starts members that make no pictures (``doubles.fleet_member``), and waits until they are there."""
+        for name in names:
+            host = next(one for one in self.hosts if one.name == name.partition("/")[0])
+            host.environment["DEADLY"] = deadly
+            self.workers[name] = host.start_script(fleet_member.__file__)
         wait_for(lambda: set(names) <= self.there(), f"{names} had come")
 
     def there(self):

@@ -30,8 +30,8 @@ def make(folder: Path) -> Path:
     return folder
 
 
-def sign(folder: Path, name: str, address: str = "127.0.0.1") -> dict[str, str]:
-    """A host's certificate; the fields of fleet.json that name files."""
+def sign(folder: Path, name: str, address: str = "127.0.0.1", days: int = 30) -> dict[str, str]:
+    """A host's certificate; the fields of fleet.json that name files. days: that it is valid, or was."""
     (folder / f"{name}.ext").write_text(_LEAF.format(address=address))
     _openssl(
         *("req", "-new", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"),
@@ -39,7 +39,7 @@ def sign(folder: Path, name: str, address: str = "127.0.0.1") -> dict[str, str]:
     )
     _openssl(
         *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
-        *("-out", f"{name}.pem", "-days", "30", "-extfile", f"{name}.ext"),
+        *("-out", f"{name}.pem", "-days", str(days), "-extfile", f"{name}.ext"),
         folder=folder,
     )
     return {

@@ -1,12 +1,19 @@
 """One job over a fleet: the bytes of one host, whoever comes, goes, hangs or is killed. Python 3.9."""
 
+import asyncio
 import contextlib
+import dataclasses
+import gc
 import hashlib
 import json
+import os
 import signal
 import socket
 import ssl
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import crews
@@ -14,8 +21,10 @@ import pytest
 from crews import wait_for
 from doubles import authority
 from PIL import Image
-from sdops_runtime import job
+from sdops_runtime import command, course, device, dialect, job
 from sdops_runtime.course import Place
+from sdops_runtime.errors import SdopsError
+from sdops_runtime.fleet import certificate, dask_engine, engine, knock, membership, piece, sharing
 from sdops_runtime.jobfolder import ENDED
 from sdops_runtime.protocol import JobRequest, Settings
 
@@ -241,3 +250,334 @@ def test_a_worker_of_another_stack_and_python_takes_part(tmp_path, photo, librar
         records = [json.loads(Image.open(path).text["sdops"]) for path in one.out.glob("*.png")]
         assert {record["stack"] for record in records} == {"guide", "cu130"}
         assert len(told(one)) == len(records) == 60
+
+
+# -- the engine's border, with members that are ready in a second
+
+
+@pytest.fixture
+def quick(tmp_path):
+    """A fleet of one host or more, without a worker of its queue."""
+    with contextlib.ExitStack() as stack:
+
+        def gather(count):
+            one = crews.Crew(tmp_path / "quick", count)
+            one.scheduler = one.head.start("fleet-schedule")
+            stack.callback(one.end)
+            return one
+
+        yield gather
+
+
+def share(crew, images, tmp_path):
+    """A job's events, made by a fleet of doubles."""
+    events = []
+    Image.new("RGB", (64, 64)).save(tmp_path / "in.png")
+    wanted = request(images, ("in.png",))
+    make = sharing.Sharing(dask_engine.crew(crew.head.membership), "job")
+    course.run(wanted, [tmp_path / "in.png"], Place(tmp_path / "out", "cpu"), events.append, make)
+    return events
+
+
+def of(events, kind):
+    return [event.data for event in events if event.kind == kind]
+
+
+def words(number=0):
+    """What a member is handed for a piece of one picture."""
+    wanted = request(8)
+    cut = piece.cut(wanted, [wanted.items()[number]], piece.Slots(1))
+    return ("job", number, cut.text, [b""])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_pictures_that_end_their_workers_are_given_up_alone(quick, tmp_path, count):
+    crew = quick(count)
+    crew.join_doubles(*(f"gpu{number + 1}/0" for number in range(count)), deadly="5")
+    events = share(crew, 24, tmp_path)
+    failed = of(events, "item_failed")
+    assert [one["index"] for one in failed] == [4, 5, 6, 7]  # its batch
+    assert {one["code"] for one in failed} == {"fleet-piece"}
+    assert len(of(events, "image")) == 20
+
+
+def test_a_model_that_ends_its_worker_is_not_loaded_for_ever(quick, tmp_path):
+    crew = quick(1)
+    crew.join_doubles("gpu1/0", deadly="begin")
+    (last,) = of(share(crew, 4, tmp_path), "failed")
+    assert last["code"] == "fleet-piece"
+    assert last["message"] == f"It ended {engine.ENDED} times while it loaded the model."
+
+
+def test_what_members_tell_of_one_job_is_not_heard_by_another(quick):
+    crew = quick(1)
+    crew.join_doubles("gpu1/0")
+    one = dask_engine.DaskCrew(crew.head.membership, "job")
+    other = dask_engine.DaskCrew(crew.head.membership, "another")
+    try:
+        assert list(one.members()) == ["gpu1/0"]
+        ticket = one.hand("make", words(3), ["gpu1/0"])
+        done = one.next(20)
+        assert (done.ticket, done.error, list(done.result["files"])) == (ticket, None, ["3.png"])
+        told = []
+        wait_for(lambda: told.extend(one.heard()) or told, "it was heard")
+        assert told == [{"kind": "step", "piece": 3, "step": 1, "steps": 2}]
+        assert other.heard() == []
+        # A topic is kept by the head for ever: there is one for all jobs.
+        topics = set(one._client.get_events())
+        assert dask_engine.TOPIC in topics and not topics & {"job", "another"}
+    finally:
+        one.close()
+        other.close()
+
+
+def test_a_result_whose_maker_died_is_made_again_and_holds_nobody_up(quick, monkeypatch):
+    crew = quick(2)
+    names = ["gpu1/0", "gpu2/0"]
+    crew.join_doubles(*names)
+    fetch = dask_engine.DaskCrew._fetch
+
+    async def slow(self, ticket, task):
+        if not ticket:  # it dies between the end of its work and the fetching of that
+            await task._state.wait()
+            crew.workers["gpu2/0"].wanted = False
+            crew.workers["gpu2/0"].kill()
+            await asyncio.sleep(0.1)
+        await fetch(self, ticket, task)
+
+    monkeypatch.setattr(dask_engine.DaskCrew, "_fetch", slow)
+    one = dask_engine.DaskCrew(crew.head.membership, "job")
+    try:
+        one.members()
+        lost = one.hand("make", words(1), ["gpu2/0"])
+        time.sleep(0.5)
+        began = time.monotonic()
+        other = one.hand("make", words(2), ["gpu1/0"])
+        done = one.next(10)
+        assert (done.ticket, done.result["name"]) == (other, "gpu1/0")
+        assert time.monotonic() - began < 3
+        wait_for(lambda: list(one.members()) == ["gpu1/0"], "it had gone")
+        one.withdraw(lost)
+        assert one.next(0) is None
+    finally:
+        one.close()
+
+
+def test_a_head_that_hangs_is_lost_and_can_be_left(quick, monkeypatch):
+    crew = quick(1)
+    crew.join_doubles("gpu1/0")
+    monkeypatch.setattr(dask_engine, "CONNECT", 1)
+    one = dask_engine.DaskCrew(crew.head.membership, "job")
+    assert list(one.members()) == ["gpu1/0"]
+    crew.scheduler.kill(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(engine.LostError):
+            one.members()
+        one.close()
+        with pytest.raises(engine.LostError):
+            dask_engine.DaskCrew(crew.head.membership, "job")
+        assert time.monotonic() - began < 8
+    finally:
+        crew.scheduler.kill(signal.SIGCONT)
+    # And so does whatever is asked of one that was left.
+    for ask in (one.members, lambda: one.hand("make", words(), ["gpu1/0"]), lambda: one.next(0)):
+        with pytest.raises(engine.LostError):
+            ask()
+    one.close()
+
+
+@pytest.fixture
+def papers(tmp_path):
+    """An authority; and what a host knows of a fleet whose head is not there, with its certificate."""
+    folder = authority.make(tmp_path / "authority")
+
+    def sign(days=30, **more):
+        files = {**authority.sign(folder, "gpu2", days=days), **more}
+        libraries = str(crews.LIBRARIES)
+        (port,) = crews.free_ports(1)
+        place = ("127.0.0.1", f"127.0.0.1:{port}", port, 1, False)
+        return membership.Membership(False, "gpu2", *place, **files, libraries=libraries)
+
+    return sign
+
+
+@pytest.mark.parametrize("knocked", [True, False], ids=["nobody there", "nobody of the engine"])
+def test_a_head_that_is_away_costs_nothing(papers, monkeypatch, knocked):
+    """Attempt after attempt: a job may wait for days."""
+    monkeypatch.setattr(dask_engine, "CONNECT", 0.1)
+    if not knocked:
+        monkeypatch.setattr(dask_engine.knock, "knock", lambda *words: None)
+    mine = papers()
+
+    def attempt():
+        with pytest.raises(engine.LostError):
+            dask_engine.DaskCrew(mine, "job")
+
+    def cost():
+        gc.collect()
+        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    attempt()
+    before = cost()
+    for _ in range(20):
+        attempt()
+    assert cost() == before
+
+
+@pytest.fixture
+def head(tmp_path):
+    """Stands for a head: TLS alone. Started with the files of a certificate; its address."""
+    with contextlib.ExitStack() as stack:
+
+        def start(files, says=b"\0"):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(files["authority"])
+            context.load_cert_chain(files["certificate"], files["key"])
+            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+            def serve():
+                guests = []
+                with contextlib.suppress(OSError):
+                    while True:
+                        plain, _ = listening.accept()
+                        with contextlib.suppress(OSError):
+                            guests.append(context.wrap_socket(plain, server_side=True))
+                            guests[-1].sendall(says)
+                            if not says:
+                                guests.pop().close()
+
+            threading.Thread(target=serve, daemon=True).start()
+            return f"127.0.0.1:{listening.getsockname()[1]}"
+
+        yield start
+
+
+def refusal(mine):
+    """Why a host is not let in."""
+    with pytest.raises(SdopsError) as refused:
+        knock.knock(mine, 5)
+    assert (refused.value.code, "--tags fleet" in refused.value.hint) == ("fleet-unusable", True)
+    return refused.value.message
+
+
+def test_a_certificate_that_is_no_good_is_told_as_that(papers, tmp_path):
+    expired = papers(days=-1)
+    day = certificate.day(certificate.validity(expired.certificate)[1])
+    assert refusal(expired) == f"The certificate of gpu2 for the fleet expired on {day}."
+    other = authority.sign(authority.make(tmp_path / "other"), "gpu2")
+    mismatched = papers(key=other["key"])
+    assert refusal(mismatched) == f"The key {other['key']} does not match the certificate of gpu2."
+    (tmp_path / "empty.pem").write_text("")
+    assert "is damaged" in refusal(papers(certificate=str(tmp_path / "empty.pem")))
+    assert "cannot be read" in refusal(papers(authority=str(tmp_path / "none.pem")))
+    # A job's crew asks first.
+    with pytest.raises(SdopsError, match="expired"):
+        dask_engine.DaskCrew(papers(days=-1), "job")
+
+
+def test_what_the_head_shows_and_takes_is_told(papers, head, tmp_path):
+    mine = papers()
+    files = {name: getattr(mine, name) for name in ("authority", "certificate", "key")}
+    other = authority.sign(authority.make(tmp_path / "other"), "head")
+    knock.knock(dataclasses.replace(mine, scheduler=head(files)), 5)
+    foreign = dataclasses.replace(mine, scheduler=head(other))
+    assert refusal(foreign).startswith("The certificate that the head of the fleet shows is not good: ")
+    strict = head({**files, "authority": other["authority"]})
+    message = refusal(dataclasses.replace(mine, scheduler=strict))
+    assert (
+        message == "The head of the fleet does not let gpu2 in with its certificate: tlsv1 alert unknown ca."
+    )
+    # One that is just ending is away, and no more.
+    with pytest.raises(engine.LostError):
+        knock.knock(dataclasses.replace(mine, scheduler=head(files, says=b"")), 5)
+
+
+def test_a_host_tells_how_long_its_certificate_is_valid(papers, tmp_path, monkeypatch):
+    mine = papers()
+    monkeypatch.setattr(membership, "read", lambda: mine)
+    told = membership.outline(tmp_path)
+    valid = told.pop("certificate")
+    assert told == {"head": False, "members": []}
+    assert valid["until"] - valid["since"] == 30 * 24 * 3600
+    assert abs(valid["since"] - time.time()) < 60
+    monkeypatch.setattr(membership, "read", lambda: dataclasses.replace(mine, certificate="/none"))
+    assert membership.outline(tmp_path) == told
+
+
+# -- the processes
+
+
+def ended_with(host, *words, **more):
+    """How one of a host's processes ended: its exit code and all that it said, line by line."""
+    ran = subprocess.run(
+        [host.python, "-m", "sdops_runtime", *words],
+        env={**host.environment, **more},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=60,
+        text=True,
+    )
+    return ran.returncode, ran.stdout.splitlines()
+
+
+@pytest.mark.parametrize("words", [("fleet-schedule",), ("fleet-work", "0")], ids=" ".join)
+def test_a_port_that_is_taken_is_said_in_one_line(quick, words):
+    crew = quick(1)
+    crew.join_doubles("gpu1/0")
+    code, lines = ended_with(crew.head, *words)
+    (told,) = map(json.loads, lines)
+    assert (code, told["code"]) == (1, "fleet-unusable")
+    assert "another program listens at its port" in told["message"]
+
+
+def test_a_head_that_is_away_is_said_in_one_line(papers, monkeypatch):
+    monkeypatch.setattr(dask_engine, "AWAY", 0)
+    mine = papers()
+    with pytest.raises(SdopsError) as refused:
+        dask_engine.work(mine, 0, "cpu", 600, lambda: None)
+    assert refused.value.message == f"The head of the fleet does not answer at {mine.scheduler}."
+
+
+def test_a_worker_that_waits_for_its_head_hears_that_it_shall_end(tmp_path, head):
+    host = crews.Crew(tmp_path, 1).head
+    # It lets the worker in, and says nothing that the engine understands.
+    host._tell(scheduler=head({name: host.settings[name] for name in ("authority", "certificate", "key")}))
+    waiting = subprocess.Popen([host.python, crews.fleet_member.__file__], env=host.environment)
+    try:
+        wait_for(
+            lambda: (host.home / ".local/share/sdops").exists() or list(host.home.rglob("fleet-0")), "up"
+        )
+        time.sleep(1)
+        began = time.monotonic()
+        waiting.terminate()
+        assert waiting.wait(10) == 0
+        assert time.monotonic() - began < 3
+    finally:
+        waiting.kill()
+        waiting.wait()
+
+
+def test_a_worker_sees_the_gpu_of_its_number_alone(tmp_path, monkeypatch):
+    host = crews.Crew(tmp_path, 1).head
+    host._tell(gpu=True)
+    seen = []
+    monkeypatch.setattr(membership, "read", lambda: host.membership)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(dialect, "libraries", lambda: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]))
+    monkeypatch.setattr(device, "pick", seen.append)
+    monkeypatch.setattr(dask_engine, "work", lambda mine, slot, wanted, *rest: seen.append((slot, wanted)))
+    try:
+        assert command.main(["fleet-work", "1"]) == 0
+    finally:
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    assert seen == ["1", "cuda", (1, "cuda")]
+
+
+def test_a_gpu_that_cannot_be_used_is_said_in_one_line(tmp_path):
+    host = crews.Crew(tmp_path, 1).head
+    host._tell(gpu=True)
+    code, lines = ended_with(host, "fleet-work", "1")
+    (told,) = map(json.loads, lines)
+    assert (code, told["code"]) == (1, "device-unusable")

@@ -210,7 +210,9 @@ async def _started(server: Any, stop: asyncio.Event, what: str, port: int) -> bo
     """
     starting = asyncio.ensure_future(server.start())
     stopping = asyncio.ensure_future(stop.wait())
+    logging.disable()  # it has tracebacks for what is said in a line below
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    logging.disable(logging.NOTSET)
     stopping.cancel()
     if not starting.done():
         starting.cancel()
@@ -417,14 +419,19 @@ class _Loop:
         self._stop = asyncio.Event()
         self._begun.set()
         await self._stop.wait()
+        # What a head that hangs has kept the client from closing.
+        for descriptor, (file, _) in list(self.io.handlers.items()):
+            self.io.remove_handler(descriptor)
+            self.io.close_fd(file)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Has something done there."""
         asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def end(self) -> None:
-        """Ends it."""
-        self._loop.call_soon_threadsafe(self._stop.set)
+        """Ends it, where it has not ended yet."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(CONNECT)
 
 
