@@ -143,22 +143,23 @@ def choose(found: Sequence[Place], skipped: Callable[[SdopsError], None]) -> Pla
     errors = [one for one in answers if isinstance(one, SdopsError)]
     if len(errors) == len(found):
         raise errors[0]
-    busy = [
-        (not fleet.get("head"), waiting, number, bool(fleet))
+    for error in errors:  # of a fleet's own, too: who is away from it is worth knowing
+        skipped(error)
+    # Of a fleet without its head nobody makes pictures: hosts that work alone come first.
+    not_head, of_fleet, _, number = min(
+        (not fleet.get("head"), bool(fleet), waiting, number)
         for number, (waiting, fleet) in (
             (number, one) for number, one in enumerate(answers) if not isinstance(one, SdopsError)
         )
-    ]
-    not_head, _, number, of_fleet = min(busy)
-    for error in errors:
-        # Whoever is away from a fleet is the fleet's business, not the job's.
-        if not_head:
-            skipped(error)
+    )
     if not_head and of_fleet and errors:
+        name = found[number].name
+        leave = shlex.join([*found[number].wanted.playbook, "--tags", "fleet"])
         raise SdopsError(
             "fleet-head-away",
-            f"{found[number].name} belongs to a fleet whose head cannot be asked: {errors[0].message}",
-            f"{errors[0].hint} Or name one host: --host {found[number].name}".strip(),
+            f"{name} belongs to a fleet whose head cannot be asked: {errors[0].message}",
+            f"{errors[0].hint} Until then {name} makes pictures once it is out of the fleet: fleet_group= on "
+            f"its line of the inventory, and {leave}".strip(),
         )
     return found[number]
 
