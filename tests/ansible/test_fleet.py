@@ -53,19 +53,24 @@ def made(folder: Path) -> dict[str, str]:
 def makers_of(fleet: Fleet, job: str) -> dict[str, str]:
     """Who made each picture, by its name; each is told of once."""
     head = fleet.hosts[0]
-    lines = (head.root / f"home/sdops/.local/share/sdops/jobs/{job}/events.ndjson").read_text().splitlines()
+    text = (head.root / f"home/sdops/.local/share/sdops/jobs/{job}/events.ndjson").read_text()
+    lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may just be written
     told = [one for one in map(json.loads, lines) if one["kind"] == "image"]
     found = {one["name"]: one["worker"] for one in told}
     assert len(found) == len(told)
     return found
 
 
-def begin(person: Person, images: int, seed: int, *words: str):
-    """A job over the group, when its first pictures are here; it and its name."""
+def begin(person: Person, fleet: Fleet, images: int, seed: int):
+    """A job over the group, when each host has made some of it and some is here; and its name."""
     asked = ("run", "photo.jpg", "a hat", *SMALL, "--images", images, "--seed", seed, "--host", "gpu")
-    running = person.start(*asked, "--out", "out", *words)
+    running = person.start(*asked, "--out", "out")
     wait_for(lambda: list((person.folder / "out").glob("*.png")) or running.ended(), "a picture")
-    return running, person.tickets()[-1]
+    job = person.tickets()[-1]
+    everybody = {f"{host.name}/0" for host in fleet.hosts}
+    wait_for(lambda: set(makers_of(fleet, job).values()) == everybody, "everybody had made some")
+    assert not running.ended(), running.err
+    return running, job
 
 
 def test_a_group_makes_one_job_with_the_bytes_of_one_host(person: Person, fleet: Fleet) -> None:
@@ -89,6 +94,9 @@ def test_the_status_shows_all_of_the_fleet(person: Person, fleet: Fleet) -> None
     told = {one["host"]: one["status"]["fleet"] for one in person.json("status")["hosts"]}
     head, *others = fleet.hosts
     assert (told[head.name]["head"], len(told[head.name]["members"])) == (True, 3)
+    # Each knows how long its certificate is valid.
+    valid = [told[one.name].pop("certificate") for one in fleet.hosts]
+    assert [300 < (one["until"] - one["since"]) / 86400 < 400 for one in valid] == [True] * 3
     assert [told[one.name] for one in others] == [{"head": False, "members": []}] * 2
 
 
@@ -99,13 +107,13 @@ def test_what_the_fleets_services_said_is_in_the_log(person: Person, fleet: Flee
 
 
 def test_a_worker_without_power_loses_no_picture(person: Person, fleet: Fleet) -> None:
-    running, job = begin(person, 120, 1000)
+    running, job = begin(person, fleet, 200, 1000)
     gone = fleet.hosts[2]
     gone.kill()
     try:
         assert running.wait(180) == 0, running.err
-        assert len(made(person.folder / "out")) == 120
-        assert len(makers_of(fleet, job)) == 120
+        assert len(made(person.folder / "out")) == 200
+        assert len(makers_of(fleet, job)) == 200
         status = person.sdops("status")
         assert (status.rc, gone.name in status.stderr) == (1, True)
     finally:
@@ -113,22 +121,36 @@ def test_a_worker_without_power_loses_no_picture(person: Person, fleet: Fleet) -
 
 
 def test_a_worker_that_is_cut_off_is_replaced_and_comes_back(person: Person, fleet: Fleet) -> None:
-    running, job = begin(person, 120, 2000)
+    running, job = begin(person, fleet, 200, 2000)
     away = fleet.hosts[1]
     away.cut()
     try:
         assert running.wait(180) == 0, running.err
     finally:
         away.restore()
-    assert len(made(person.folder / "out")) == len(makers_of(fleet, job)) == 120
+    assert len(made(person.folder / "out")) == len(makers_of(fleet, job)) == 200
     wait_for(lambda: len(members(fleet.hosts[0])) == 3, "it is back", 120)
 
 
+def test_a_cut_that_is_healed_while_the_job_runs_costs_nothing(person: Person, fleet: Fleet) -> None:
+    running, job = begin(person, fleet, 300, 2500)
+    away = fleet.hosts[1]
+    before = len(makers_of(fleet, job))
+    away.cut()
+    try:
+        wait_for(lambda: len(makers_of(fleet, job)) >= before + 20, "the others had gone on")
+        assert not running.ended(), running.err
+    finally:
+        away.restore()
+    assert running.wait(180) == 0, running.err
+    assert len(made(person.folder / "out")) == len(makers_of(fleet, job)) == 300
+
+
 def test_a_job_goes_on_when_the_head_has_rebooted(person: Person, fleet: Fleet) -> None:
-    running, job = begin(person, 150, 3000)
+    running, job = begin(person, fleet, 200, 3000)
     fleet.hosts[0].reboot()
     assert running.wait(240) == 0, running.err
-    assert len(made(person.folder / "out")) == len(makers_of(fleet, job)) == 150
+    assert len(made(person.folder / "out")) == len(makers_of(fleet, job)) == 200
 
 
 def test_without_its_head_the_fleet_is_said_to_be_away(person: Person, fleet: Fleet) -> None:
@@ -138,4 +160,6 @@ def test_without_its_head_the_fleet_is_said_to_be_away(person: Person, fleet: Fl
     finally:
         fleet.hosts[0].restore()
     assert ran.rc == 1
-    assert "belongs to a fleet whose head cannot be asked" in ran.stderr.replace("\n", " ")
+    said = ran.stderr.replace("\n", " ")
+    assert "belongs to a fleet whose head cannot be asked" in said
+    assert "fleet_group= on its line of the inventory" in said
