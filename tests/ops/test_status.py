@@ -55,6 +55,32 @@ def test_hosts_are_shown_a_line_each(capsys):
     assert err == "gpu2, job 0000ffff: The disk is full.\n"
 
 
+def fleet_until(left, whole=365):
+    """A host of a fleet whose certificate is valid for so many days of so many yet."""
+    until = time.time() + left * 86400
+    valid = {"since": until - whole * 86400, "until": until}
+    return {**BUSY, "fleet": {"head": False, "members": [], "certificate": valid}}
+
+
+def test_a_fleets_certificate_that_should_have_been_renewed_is_told(capsys):
+    _, err = printed(capsys, State("gpu1", fleet_until(130)), State("gpu2", fleet_until(100.01)))
+    day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 100.01 * 86400))
+    assert err == (
+        f"gpu2: its certificate for the fleet expires on {day}. "
+        "Renew it: ansible-playbook ansible/site.yml --tags fleet\n"
+    )
+    _, err = printed(capsys, State("gpu1", fleet_until(-1)))
+    assert "gpu1: its certificate for the fleet expired on " in err
+
+
+@pytest.mark.parametrize(
+    "valid", [[], {"since": "x", "until": 1}, {"since": 0, "until": 1e300}, {"until": 1}]
+)
+def test_nonsense_of_a_certificate_is_not_told(capsys, valid):
+    odd = {**BUSY, "fleet": {"head": False, "members": [], "certificate": valid}}
+    assert printed(capsys, State("gpu1", odd)).err == ""
+
+
 def test_jobs_that_wait_without_a_worker_are_said_to_need_doctor(capsys):
     out, err = printed(capsys, State("gpu1", ASLEEP))
     assert rows(out) == ["gpu1 none stopped 1"]

@@ -1,5 +1,7 @@
 """How hosts' states are shown: at a glance, once or again and again. Trusts nothing that a host says."""
 
+import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,9 +67,8 @@ def _notes(there: Sequence[State], times: bool) -> list[Text]:
         if late is not None:
             notes.append(late)
         told = one.told or {}
-        fleet = _fleet(one.host, mapping(told.get("fleet")))
-        if fleet is not None:
-            notes.append(fleet)
+        fleet = mapping(told.get("fleet"))
+        notes += filter(None, (_fleet(one.host, fleet), _certificate(one.host, fleet)))
         if told.get("serving") is not True and told.get("waiting"):
             notes.append(plain(f"{one.host}: jobs wait, and no worker runs: sdops doctor {one.host}"))
         error = mapping(told.get("error"))
@@ -84,3 +85,18 @@ def _fleet(host: str, fleet: Mapping[str, Any]) -> Text | None:
     members = [one for one in fleet.get("members") or () if isinstance(one, Mapping)]
     there = ", ".join(f"{one.get('name')}{' busy' if one.get('busy') is True else ''}" for one in members)
     return plain(f"{host}, head of a fleet: {there or 'none of its workers is there'}".replace("\n", " "))
+
+
+def _certificate(host: str, fleet: Mapping[str, Any]) -> Text | None:
+    """That a host's certificate should have been renewed: less than a third of its time is left."""
+    valid = mapping(fleet.get("certificate"))
+    since, until, now = valid.get("since"), valid.get("until"), time.time()
+    if not isinstance(since, float) or not isinstance(until, float) or now < until - (until - since) / 3:
+        return None
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        day = time.strftime("%Y-%m-%d", time.gmtime(until))
+        return plain(
+            f"{host}: its certificate for the fleet {'expires' if now < until else 'expired'} on {day}. "
+            "Renew it: ansible-playbook ansible/site.yml --tags fleet"
+        )
+    return None
