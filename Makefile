@@ -11,7 +11,7 @@ TORCH ?= shell
 FLEET_LOCK := runtime/sdops_runtime/locks/fleet.txt
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-guide test-slow test-gpu lint fix docs locks bench-start bench-provision bench-doctor bench-run bench-gpu bench-cpu bench-fleet memory clean
+.PHONY: help demo test test-guide test-here test-hosts guide-libraries test-slow test-gpu lint fix docs locks bench-start bench-provision bench-doctor bench-run bench-gpu bench-cpu bench-fleet memory clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -21,13 +21,22 @@ demo: $(VENV)/ready ## Make a picture from a real photograph with the demo model
 	  print(next(f for f in files('matplotlib') if f.name == 'grace_hopper.jpg').locate())") && \
 	  $(BIN)/sdops run "$$photo" "wearing a christmas hat" --model demo --steps 20 --host local --out demo-pictures
 
-test: $(VENV)/ready test-guide ## Run the tests, under today's libraries and the guide's
-	$(BIN)/python -m pytest
+test: test-guide test-here test-hosts ## Run the tests, under today's libraries and the guide's; -j2 for two at once
+
+test-here: $(VENV)/ready guide-libraries
+	$(BIN)/python -m pytest -m "not hosts and not slow and not gpu"
+
+test-hosts: $(VENV)/ready guide-libraries
+	$(BIN)/python -m pytest -m "hosts and not slow and not gpu"
 
 ifneq ($(GUIDE_PYTHON),)
-test-guide: $(GUIDE)/ready
+guide-libraries: $(GUIDE)/ready
+
+test-guide: guide-libraries
 	$(GUIDE)/bin/python -m pytest tests/runtime
 else
+guide-libraries:
+
 test-guide:
 	@echo "SKIPPED: the tests under the guide's libraries: no Python of the guide's version was found."
 	@echo "         Install one (pyenv install, or your system's package) or name it: make test GUIDE_PYTHON=…"
