@@ -37,7 +37,8 @@
 
   const card = (number, place, captioned = true) => {
     const one = data.pictures[number];
-    const short = `, s${one.strength} g${one.guidance}`; // as in the names of a sweep's files
+    // As in the names of a sweep's files, and first: seeds that were drawn are long, and are cut.
+    const short = swept.has(number) ? `s${one.strength} g${one.guidance}, ` : "";
     const about = `seed ${one.seed}, strength ${one.strength}, guidance ${one.guidance}`;
     const image = one.small
       ? picture(one, `${data.prompts[one.prompt]}, ${about}`)
@@ -45,7 +46,7 @@
     const made = element("button", { className: "card", type: "button", title: about }, image);
     if (captioned) {
       made.append(element("span", { textContent: data.prompts[one.prompt] }),
-        element("span", { className: "quiet", textContent: `seed ${one.seed}${swept.has(number) ? short : ""}` }));
+        element("span", { className: "quiet", textContent: `${short}seed ${one.seed}` }));
     }
     if (one.flagged) made.append(element("span", { className: "flag", textContent: "flagged" }));
     made.addEventListener("click", () => open(place));

@@ -183,7 +183,7 @@ def test_a_sweep_is_a_grid(folder, look):
         folder.add(7, name=f"{number}.png", strength=strength, guidance=guidance)
     folder.add(8)
     browser = look()
-    assert seeds(browser) == ["seed 7, s0.3 g5", "seed 7, s0.3 g10", "seed 7, s0.7 g5", "seed 8"]
+    assert seeds(browser) == ["s0.3 g5, seed 7", "s0.3 g10, seed 7", "s0.7 g5, seed 7", "seed 8"]
     Select(one_of(browser, "#view")).select_by_value("sweeps")
     until(browser, lambda: all_of(browser, "table"))
     assert [one.text for one in all_of(browser, "th[scope=col]")] == ["5", "10"]
