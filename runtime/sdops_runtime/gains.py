@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, Optional
 
 from sdops_runtime import compiling
@@ -74,7 +74,7 @@ def estimate(subject: Subject, load: Load, calls: float) -> Optional[Estimate]:
     nearest = min(known, key=lambda one: abs(math.log(one.load.work / load.work)))
     share = load.work / nearest.load.work
     saves = calls * share * (nearest.plain_ms - nearest.compiled_ms) / 1000
-    kept = compiling.is_kept(load, tuple(asdict(subject).values()))
+    kept = compiling.is_kept(load, astuple(subject))
     return Estimate(nearest.again_s if kept else nearest.first_s, max(saves, 0.0), nearest.date)
 
 

@@ -25,6 +25,8 @@ from sdops_runtime import compiling, dialect, memory, plms, tiles, tuning
 from sdops_runtime import device as devices
 from sdops_runtime.device import Device
 from sdops_runtime.errors import SdopsError
+from sdops_runtime.ladder import Ladder
+from sdops_runtime.safety import SafetyFilter
 
 #: What the libraries raise for a model folder that they cannot read.
 LOAD_ERRORS = (
@@ -40,9 +42,6 @@ LOAD_ERRORS = (
 
 #: Encoded prompts and inputs that are kept: about 0.2 MB each.
 KEPT = 256
-
-#: What ran out of memory is tried again when this many times as much is free: somebody else had it then.
-RECOVERED = 1.2
 
 
 @dataclass(frozen=True)
@@ -141,11 +140,8 @@ class Engine:
         self._working_dtype = dtype
         self._prompts: OrderedDict[Any, Any] = OrderedDict()
         self._inputs: OrderedDict[Any, Any] = OrderedDict()
-        #: How the pictures of a size, a batch, and with or without guidance are made, in this job.
-        self._rungs: dict[Any, memory.Rung] = {}
-        #: The rung below the one on which memory ran out, and the bytes that were free then, by size: in all
-        #: jobs with this model.
-        self._ceilings: dict[tuple[int, int], tuple[memory.Rung, Optional[int]]] = {}
+        self._ladder = Ladder(device, self.network)
+        self._filter = SafetyFilter(pipeline)
         self._stage = memory.REST
         self._sliced = False
         self._blocks = compiling.Blocks(pipeline.unet, (device.name, self.network.architecture, self.dtype))
@@ -168,7 +164,7 @@ class Engine:
     @property
     def filters(self) -> bool:
         """Whether the model brought a safety filter."""
-        return self._pipeline.safety_checker is not None
+        return self._filter.there
 
     def dropped(self, prompt: str, negative: bool = False) -> str:
         """The end of a prompt that the model will not read; empty if it reads all of it."""
@@ -195,36 +191,10 @@ class Engine:
         batch: as asked for. even: as in ``memory.plan``. To be called when a job begins: later ones may find
         other memory. Raises SdopsError("out-of-memory") for a size that does not fit.
         """
-        self._rungs.clear()
+        self._ladder.rungs.clear()
         self._compiled = None
-        found = self._plan(size, total, guidance > 1, batch, even)
+        found = self._ladder.plan(size, total, guidance > 1, batch, even)
         self.lowered = found.notices
-        return found
-
-    def _plan(
-        self,
-        size: tuple[int, int],
-        total: int,
-        guided: bool,
-        batch: Optional[int],
-        even: Callable[[int], int] = lambda most: most,
-    ) -> memory.Plan:
-        free = devices.free_bytes(self.device)
-        ceiling, then = self._ceilings.get(size, (None, None))
-        if free is not None and then is not None and free > RECOVERED * then:
-            ceiling = None
-        found = memory.plan(
-            free,
-            *size,
-            self.network,
-            total,
-            batch=batch,
-            guided=guided,
-            ceiling=ceiling,
-            even=even,
-            name=self.device.name,
-        )
-        self._rungs[size, found.rung.batch, guided] = found.rung
         return found
 
     @property
@@ -250,7 +220,7 @@ class Engine:
         compiled.
         """
         key = size, batch, guidance > 1
-        if self._rungs.get(key, memory.Rung(batch)) == memory.Rung(batch):
+        if self._ladder.is_whole(key):
             self._compiled = key
         return self.compiles
 
@@ -275,13 +245,11 @@ class Engine:
 
         size, guided = draws[0].image.size, recipe.guidance > 1
         key = size, batch, guided
-        if key not in self._rungs:
-            found = self._plan(size, batch, guided, batch)
-            self._rungs[key] = found.rung
-            for message in found.notices:
+        if not self._ladder.has(key):
+            for message in self._ladder.plan(size, batch, guided, batch).notices:
                 on_notice("memory", message)
         while True:
-            rung = self._rungs[key]
+            rung = self._ladder.rungs[key]
             self._stage = memory.REST
             try:
                 with torch.no_grad():
@@ -299,15 +267,13 @@ class Engine:
                     continue
             # Out here the error is gone, and with it what its traceback held.
             self._forget_unused()
-            lower = memory.lower(self.network, rung, self._stage, *size, guided)
-            if lower is None and unsure is not None:
-                raise RuntimeError(unsure)
-            if lower is None:
-                free = devices.free_bytes(self.device)
-                raise memory.refusal(free, *size, self.network, guided, self.device.name)
-            self._rungs[key] = lower
-            self._ceilings[size] = lower, devices.free_bytes(self.device)
-            for message in memory.lowered(rung, lower, *size):
+            try:
+                told = self._ladder.lower(key, self._stage)
+            except SdopsError:
+                if unsure is None:
+                    raise
+                raise RuntimeError(unsure) from None
+            for message in told:
                 on_notice("memory", message)
 
     def _make(
@@ -551,31 +517,12 @@ class Engine:
                 continue
             first = next(iter(here.values()))
             places = [here.get(slot, first) for slot in range(start, start + rung.batch)]
-            verdicts = self._verdicts([pictures[place].image for place in places])
+            verdicts = self._filter.verdicts([_shown(pictures[place]) for place in places])
             for slot, place in here.items():
-                flagged, image = bool(verdicts[slot - start]), pictures[place].image
-                assert image is not None
+                flagged, image = verdicts[slot - start], _shown(pictures[place])
                 shown = Image.new("RGB", image.size) if flagged else image
                 found[place] = replace(pictures[place], image=shown, flagged=flagged)
         return found
-
-    def _verdicts(self, seen: Sequence[Any]) -> Sequence[Any]:
-        """Whether the safety filter flags each of some pictures; what stands there twice is prepared once."""
-        import numpy
-        import torch
-
-        checker = self._pipeline.safety_checker
-        with dialect.quiet():
-            place = next(checker.parameters())
-            features = {
-                id(image): self._pipeline.feature_extractor([image], return_tensors="pt").pixel_values
-                for image in seen
-            }
-            given = torch.cat([features[id(image)] for image in seen]).to(place.device, place.dtype)
-            # It blackens what it flags in a list of its own, which nobody needs.
-            blank: list[Any] = [numpy.zeros((1, 1, 3), dtype=numpy.float32) for _ in seen]
-            verdicts: Sequence[Any] = checker(clip_input=given, images=blank)[1]
-        return verdicts
 
     def _check_model(self) -> None:
         """Raises SdopsError("model-broken") for a model that this loop would silently draw wrongly."""
@@ -612,6 +559,12 @@ class Engine:
 def _image(values: Any) -> Image.Image:
     """A picture from its values, as ``Engine._decode`` gives them."""
     return Image.fromarray((values * 255).round().astype("uint8"))
+
+
+def _shown(made: Picture) -> Image.Image:
+    """The image of one that has one."""
+    assert made.image is not None
+    return made.image
 
 
 def _overflow(draw: Draw, where: str) -> SdopsError:

@@ -1,5 +1,6 @@
 """Compiled blocks: only for jobs that are long enough, kept on the disk, told of in records. Python 3.9."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -133,7 +134,7 @@ def test_what_was_measured_of_another_does_not_count(subject):
 
 def test_kernels_that_are_on_the_disk_cost_less():
     gains.keep([MEASURED])
-    compiling._marker(MEASURED.load).touch()
+    compiling._marker(MEASURED.load, dataclasses.astuple(SUBJECT)).touch()
     assert gains.estimate(SUBJECT, MEASURED.load, 1000).costs == 5.0
     assert gains.estimate(SUBJECT, Load(512, 512, 8), 1000).costs == 60.0
 
@@ -196,10 +197,10 @@ def test_a_job_that_needs_less_memory_is_not_compiled():
 def test_what_was_lowered_is_not_compiled(engine):
     size = (64, 64)
     try:
-        engine._rungs[size, 2, True] = memory.Rung(2, sliced=True)
+        engine._ladder.rungs[size, 2, True] = memory.Rung(2, sliced=True)
         assert not engine.compile(size, 2, 7.5)
         assert not engine.compiles
-        engine._rungs[size, 2, True] = memory.Rung(2)
+        engine._ladder.rungs[size, 2, True] = memory.Rung(2)
         assert engine.compile(size, 2, 7.5)
         assert engine.compiles
     finally:
@@ -236,7 +237,7 @@ def test_what_was_not_used_for_long_is_pruned_and_measurements_stay(cache, tmp_p
     place = compiling.folder()
     (place / "ab").mkdir()
     (place / "ab/kernel.so").write_bytes(b"x" * 1000)
-    made = compiling._marker(MEASURED.load)
+    made = compiling._marker(MEASURED.load, dataclasses.astuple(SUBJECT))
     made.touch()
     now = time.time()
     assert compiling.prune(now - 3600) == 0
@@ -341,7 +342,7 @@ def test_blocks_are_compiled_for_their_batch_alone_and_not_again_at_the_next_sta
     assert (first.pixels("other", 0) == first.pixels("plain", 0)).all()
     misses, _ = first.kept
     assert misses > 0
-    assert compiling.is_kept(Load(64, 64, 4))
+    assert compiling.is_kept(Load(64, 64, 4), ("CPU", "demo", "float32"))
 
     again = by_script(demo_folder, tmp_path)
     assert again.compiled == [True] * 2

@@ -59,11 +59,11 @@ def assert_within_tolerance(ones, others):
 
 
 def begin_on(engine, rung):
-    engine._ceilings.clear()
-    engine._rungs.clear()
+    engine._ladder.ceilings.clear()
+    engine._ladder.rungs.clear()
     engine._inputs.clear()
     if rung is not None:
-        engine._rungs[SIZE, 4, True] = rung
+        engine._ladder.rungs[SIZE, 4, True] = rung
 
 
 def taken(engine, cuda, rung):

@@ -12,6 +12,7 @@ from sdops_runtime.course import Place
 from sdops_runtime.errors import SdopsError
 from sdops_runtime.pipeline import Engine
 from sdops_runtime.protocol import JobRequest, Settings
+from sdops_runtime.safety import SafetyFilter
 
 QUICK = {"model": "demo", "width": 128, "steps": 4, "strength": 0.5, "seed": 7}
 
@@ -201,9 +202,7 @@ def test_an_interrupt_that_a_library_swallows_ends_the_job_all_the_same(
     photo, tmp_path, monkeypatch, instead
 ):
     """A real Ctrl-C, within what catches all there is; transformers raises another error in its place."""
-    from sdops_runtime import pipeline
-
-    flagged, pressed = pipeline.Engine._flagged, []
+    verdicts, pressed = SafetyFilter.verdicts, []
 
     def catch_all(*words):
         if not pressed:
@@ -214,9 +213,9 @@ def test_an_interrupt_that_a_library_swallows_ends_the_job_all_the_same(
             except BaseException:
                 if instead:
                     raise instead  # noqa: B904
-        return flagged(*words)
+        return verdicts(*words)
 
-    monkeypatch.setattr(pipeline.Engine, "_flagged", catch_all)
+    monkeypatch.setattr(SafetyFilter, "verdicts", catch_all)
     events = run([photo], tmp_path / "out", images=9)
     assert events[-1].kind == "cancelled"
     assert len(events[-1].data["missing"]) >= 7

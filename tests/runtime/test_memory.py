@@ -219,8 +219,8 @@ def make(engine, wanted, batch, told=None, recipe=RECIPE):
 def forgetful(engine):
     """The demo's engine, which forgets afterwards what ran out."""
     yield engine
-    engine._ceilings.clear()
-    engine._rungs.clear()
+    engine._ladder.ceilings.clear()
+    engine._ladder.rungs.clear()
     engine._inputs.clear()
 
 
@@ -265,18 +265,18 @@ def test_every_rung_is_reached_and_every_picture_made(steep):
 
 def lower_to(engine, rung):
     """Has an engine begin on a rung, for pictures of 192x192, or forget all it knows."""
-    engine._ceilings.clear()
-    engine._rungs.clear()
+    engine._ladder.ceilings.clear()
+    engine._ladder.rungs.clear()
     engine._inputs.clear()
     engine._prompts.clear()
     if rung is not None:
-        engine._rungs[(192, 192), 4, True] = rung
+        engine._ladder.rungs[(192, 192), 4, True] = rung
 
 
 def test_what_ran_out_once_is_remembered_for_that_size(steep):
     wanted = draws((128, 128), 4)
-    steep._ceilings.clear()
-    steep._rungs.clear()
+    steep._ladder.ceilings.clear()
+    steep._ladder.rungs.clear()
     with allocator.Memory() as held:
         make(steep, wanted, 4)
     told = []
@@ -285,19 +285,19 @@ def test_what_ran_out_once_is_remembered_for_that_size(steep):
     assert told == ["Pictures of 128x128 are made 2 at a time instead of 4, to fit into memory."]
     assert steep.plan((128, 128), 8, 7.5, 8).rung == Rung(2)
     assert steep.plan((128, 192), 8, 7.5, 8).rung == Rung(8)
-    steep._ceilings.clear()
-    steep._rungs.clear()
+    steep._ladder.ceilings.clear()
+    steep._ladder.rungs.clear()
 
 
 @pytest.mark.parametrize("batch", [2, 1])
 def test_a_lowered_batch_makes_the_bytes_of_that_batch(steep, batch):
     """A picture's slot is its number modulo the batch, whether that was chosen or came about."""
     wanted = draws((128, 88), 4)
-    steep._ceilings[128, 88] = Rung(batch), None
-    steep._rungs.clear()
+    steep._ladder.ceilings[128, 88] = Rung(batch), None
+    steep._ladder.rungs.clear()
     lowered = make(steep, wanted, 4)
     single = make(steep, wanted[1:2], 4)[0]
-    steep._ceilings.clear()
+    steep._ladder.ceilings.clear()
     chosen = []
     for start in range(0, 4, batch):
         part = [
@@ -315,15 +315,15 @@ def test_a_lowered_batch_makes_the_bytes_of_that_batch(steep, batch):
 def test_a_rung_changes_rounding_only(forgetful, rung, recipe):
     wanted = draws((128, 160), 4)
     plain = make(forgetful, wanted, 4, recipe=recipe)
-    forgetful._ceilings[128, 160] = rung, None
+    forgetful._ladder.ceilings[128, 160] = rung, None
     for guided in (True, False):
-        forgetful._rungs[(128, 160), 4, guided] = rung
+        forgetful._ladder.rungs[(128, 160), 4, guided] = rung
     made = make(forgetful, wanted, 4, recipe=recipe)
     assert {one.rung for one in made} == {rung}
     assert_same_pictures(made, plain)
     # Sliced attention is undone for the next.
-    forgetful._rungs.clear()
-    forgetful._ceilings.clear()
+    forgetful._ladder.rungs.clear()
+    forgetful._ladder.ceilings.clear()
     again = make(forgetful, wanted, 4, recipe=recipe)
     assert [one.image.tobytes() for one in again] == [one.image.tobytes() for one in plain]
 
@@ -422,11 +422,11 @@ def test_what_ran_out_is_tried_again_when_much_more_is_free(steep, monkeypatch):
     free = 8000 * MIB
     monkeypatch.setattr(device, "free_bytes", lambda chosen: free)
     for now, batch in ((free, 2), (int(free * 1.1), 2), (int(free * 1.5), 8)):
-        steep._ceilings[128, 128] = Rung(2), free
+        steep._ladder.ceilings[128, 128] = Rung(2), free
         monkeypatch.setattr(device, "free_bytes", lambda chosen, now=now: now)
         assert steep.plan((128, 128), 8, 7.5).rung.batch == batch
-    steep._ceilings.clear()
-    steep._rungs.clear()
+    steep._ladder.ceilings.clear()
+    steep._ladder.rungs.clear()
 
 
 def test_a_job_with_too_little_memory_ends_with_all_its_pictures(steep, tmp_path, photo):
