@@ -7,15 +7,19 @@ bytes, since this machine's cores are not GPUs. Efficiency is images a second an
 
 A very large fleet: the head's side alone, with a thousand members that need no time, and a job of a million
 pictures of which so many are made. What is measured is what the head does for each picture: choosing,
-cutting, checking, saving, writing it down.
+cutting, checking, saving, writing it down, one result after the other, each from another member. Who is there
+comes as the engine sends it. What the engine needs for handing a piece over is measured with a real one, and
+belongs to it: its scheduler is a process of its own, its client a thread beside.
 """
 
 import argparse
 import contextlib
 import cProfile
+import functools
 import hashlib
 import io
 import os
+import pickle
 import pstats
 import sys
 import tempfile
@@ -26,8 +30,8 @@ from pathlib import Path
 import crews
 from sdops_runtime import course
 from sdops_runtime.course import Place
-from sdops_runtime.fleet import member, piece, sharing
-from sdops_runtime.fleet.engine import Done
+from sdops_runtime.fleet import dask_engine, member, membership, piece, sharing
+from sdops_runtime.fleet.engine import Done, There
 from sdops_runtime.inputs import Inputs
 from sdops_runtime.jobfolder import Job, Journal
 from sdops_runtime.protocol import Event, JobRequest, Settings
@@ -59,6 +63,12 @@ def beginning(name, total, batch=8):
     return {"name": name, "events": [["loaded", loaded], ["planned", planned]]}
 
 
+@functools.lru_cache(maxsize=4)
+def digest(data):
+    """Of a picture's bytes; at once if it is the same as before, which the head does not know."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def result(name, items, data, seconds):
     """What a member gives for a piece."""
     events, files = [], {}
@@ -66,7 +76,7 @@ def result(name, items, data, seconds):
         file = f"{item.index}.png"
         files[file] = data()
         told = {"index": item.index, "seed": item.seed, "input": item.input, "prompt": item.prompt}
-        more = {"sha256": hashlib.sha256(files[file]).hexdigest(), "input_sha256": "", "seconds": seconds}
+        more = {"sha256": digest(files[file]), "input_sha256": "", "seconds": seconds}
         size = {"width": 512, "height": 512, "flagged": False, "retried": False, "name": file}
         events.append(["image", {**told, **more, **size}])
     return {"name": name, "events": [*events, ["done", {}]], "files": files, "seconds": seconds}
@@ -76,22 +86,34 @@ class Thousand:
     """Members that need no time, and an engine that needs none: what is left is the head."""
 
     def __init__(self, count, data):
-        self._there = {f"tls://10.0.{n // 250}.{n % 250}:8790": f"gpu{n}/0" for n in range(count)}
+        self._rows = {
+            f"gpu{n}/0": [f"gpu{n}/0", f"tls://10.0.{n // 250}.{n % 250}:8790", f"Worker-{n}", False]
+            for n in range(count)
+        }
         self._done = deque()
         self._tickets = 0
         self._data = data
+        self._turn = 0
 
     def members(self):
-        return self._there
+        # As ``DaskCrew``: what comes over the network is decoded, and two tables are made of it.
+        told = pickle.loads(pickle.dumps(list(self._rows.values())))
+        self._addresses = {name: address for name, address, _, _ in told}
+        return {name: There(process, busy) for name, _, process, busy in told}
+
+    def toll(self, ticket):
+        return 0
 
     def hand(self, action, words, among):
         self._tickets += 1
+        self._turn += 1
+        addresses = sorted(among)
+        name = addresses[self._turn % len(addresses)]
         if action == "begin":
-            name = self._there[next(iter(among))]
             self._done.append(Done(self._tickets, beginning(name, 0)))
         else:
             items = piece.read(words[2]).items()
-            self._done.append(Done(self._tickets, result("gpu0/0", items, lambda: self._data, 4.0)))
+            self._done.append(Done(self._tickets, result(name, items, lambda: self._data, 0.5 * len(items))))
         return self._tickets
 
     def withdraw(self, ticket):
@@ -105,6 +127,24 @@ class Thousand:
 
     def close(self):
         pass
+
+
+def handing(folder, members, pieces=400):
+    """Seconds that a real engine's client takes for handing a piece to one of so many members."""
+    with contextlib.ExitStack() as stack:
+        crew = crews.Crew(folder / "crew", 1)
+        crew.scheduler = crew.head.start("fleet-schedule")
+        stack.callback(crew.end)
+        crews.wait_for(lambda: '"scheduling"' in crew.head.log, "the scheduler had begun")
+        one = dask_engine.DaskCrew(crew.head.membership, "bench")
+        stack.callback(one.close)
+        names = [f"gpu{n}/0" for n in range(members)]
+        one._addresses = {name: f"tls://10.0.0.{n}:8790" for n, name in enumerate(names)}
+        began = time.process_time()
+        for number in range(pieces):
+            one.hand("make", ("bench", number, "x" * 2000, [bytes(BYTES // 4)]), names)
+        one.members()  # which waits until all was sent
+        return (time.process_time() - began) / pieces
 
 
 def hosts(count, images, folder):
@@ -170,8 +210,6 @@ def head(members, total, images, profile):
 
 def main():
     if sys.argv[1:] == ["sleep"]:
-        from sdops_runtime.fleet import dask_engine, membership
-
         member.Member = Sleeper
         dask_engine.work(membership.read(), 0, "cpu", 600, lambda: None)
         return
@@ -194,6 +232,9 @@ def main():
     before, each = head(options.members, options.total, options.made, options.profile)
     print(f"{options.members} members, {options.total} pictures: {before:.1f} s before the first picture,")
     print(f"then {each * 1e3:.2f} ms of the head for each ({1 / each:.0f} images/s at most)")
+    with tempfile.TemporaryDirectory() as folder:
+        takes = handing(Path(folder), min(options.members, sharing.CHOICE))
+    print(f"The engine's client needs {takes * 1e3:.2f} ms beside for each piece of one batch or more.")
 
 
 if __name__ == "__main__":

@@ -526,4 +526,4 @@ def test_a_job_that_has_begun_waits_for_the_certificate_and_says_so(share, tmp_p
 
     events = share([Double("a", make_a=lost), WRONG, Double("a")])
     assert whole(events, tmp_path, photo)
-    assert notices(events) == [f"{WRONG.message} The job waits for it."]
+    assert notices(events) == [f"{WRONG.message} {WRONG.hint} The job waits for it."]

@@ -91,7 +91,8 @@ class Sharing:
                 if self.pause():
                     raise PausedError from None
                 away = "The head of the fleet is not there."
-                share.wait(f"{error if isinstance(error, SdopsError) else away} The job waits for it.")
+                why = f"{error.message} {error.hint}" if isinstance(error, SdopsError) else away
+                share.wait(f"{why} The job waits for it.")
                 continue
             try:
                 share.make(crew)
@@ -226,6 +227,7 @@ class _Share:
                 del self._beginning[ticket]
                 self._ends[name] = ends
         beginning = set(self._beginning.values())
+        text = ""
         for name, there in self._there.items():
             known, self._known[name] = name in self._known, there.process
             if known or name in beginning:
@@ -233,7 +235,8 @@ class _Share:
             if self._ends.get(name, 0) >= ENDED:
                 self._exclude(name, deadly(f"It ended {ENDED} times while it loaded the model."))
                 continue
-            words = (self._sharing.topic, self._digest, self._request.to_json(), self._sizes)
+            text = text or self._request.to_json()  # once for a thousand of them
+            words = (self._sharing.topic, self._digest, text, self._sizes)
             self._beginning[self._crew.hand("begin", words, [name])] = name
 
     def _say_if_alone(self, now: float) -> None:
