@@ -156,6 +156,9 @@ def test_a_job_goes_on_when_the_scheduler_began_anew(crew, photo, tmp_path):
     loaded = event_of(one, "loaded")  # which is told once
     assert told(one) == alone(wanted, [photo], tmp_path / "alone", loaded["batch"])
     wait_for(lambda: {"gpu1/0", "gpu2/0"} <= crew.there(), "both were back")
+    # That it was lost is a state, and no fault of the program.
+    assert "the fleet's head was lost" in crew.head.log
+    assert "Traceback" not in crew.head.log
 
 
 def test_a_job_goes_on_when_the_heads_worker_was_killed(crew, photo, tmp_path):
@@ -387,6 +390,30 @@ def test_a_head_that_hangs_is_lost_and_can_be_left(quick, monkeypatch):
     one.close()
 
 
+def cost():
+    """How many threads there are, and open files."""
+    gc.collect()
+    return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_crew_whose_head_was_lost_leaves_nothing_behind(quick):
+    crew = quick(1)
+    costs = []
+    for number in range(3):
+        wait_for(lambda number=number: crew.head.log.count("scheduling") > number, "the head was there")
+        one = dask_engine.DaskCrew(crew.head.membership, "job")
+        one.members()
+        one._addresses["gpu1/0"] = "tls://127.0.0.1:1"
+        one.hand("make", words(), ["gpu1/0"])
+        crew.scheduler.kill()
+        wait_for(lambda one=one: one._client.status != "running", "it was lost")
+        one.close()
+        costs.append(cost())
+    (threads, files), *_, last = costs
+    assert last[0] == threads
+    assert last[1] < files + 3  # of which each one would leave that many; the scheduler's log comes and goes
+
+
 @pytest.fixture
 def papers(tmp_path):
     """An authority; and what a host knows of a fleet whose head is not there, with its certificate."""
@@ -413,10 +440,6 @@ def test_a_head_that_is_away_costs_nothing(papers, monkeypatch, knocked):
     def attempt():
         with pytest.raises(engine.LostError):
             dask_engine.DaskCrew(mine, "job")
-
-    def cost():
-        gc.collect()
-        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
     attempt()
     before = cost()

@@ -49,7 +49,8 @@ _SETTINGS: Mapping[str, Any] = {
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.gil.enabled": False,
-    "distributed.logging": {"distributed": "warning"},
+    # What the client has to say, it says by what it raises: of a lost head it logs a traceback besides.
+    "distributed.logging": {"distributed": "warning", "distributed.client": "critical"},
     # Pictures are large, and nothing is moved between members.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
