@@ -95,9 +95,9 @@ def test_addresses_and_names_are_taken_out_whatever_stands_around_them(text, cle
 @pytest.mark.parametrize(
     "text",
     [
-        "535.129.03, torch 1.12.1, 12.4.1, 1.12.1+cu116, py3.9_cuda11.6_cudnn8.3.2_0",
+        "535.129.03, program 1.22.1, 12.4.1, 1.22.1+cu116, py3.9_cuda11.6_cudnn8.3.2_0",
         "nvidia-cudnn-cu11==8.5.0.96, cuDNN 8.9.2.26, driver 470.82.1.2, version: 10.2.89.0",
-        "user@1000.service, getty@tty1.service, torch@2.0.1, root@localhost",
+        "user@1000.service, getty@tty1.service, program@2.0.1, root@localhost",
         "--vault-password-file .vault-password --token-file=x --tags hub_token -l all, --no-token Store none",
         '{"password": null, "token": {"there": true}, "secret": [], "tokens": 77}',
         "ansible_become_pass is not set; bypass: yes; compass=north; passed: 3; password=<secret>",
