@@ -21,7 +21,7 @@ demo: $(VENV)/ready ## Make a picture from a real photograph with the demo model
 	  print(next(f for f in files('matplotlib') if f.name == 'grace_hopper.jpg').locate())") && \
 	  $(BIN)/sdops run "$$photo" "wearing a christmas hat" --model demo --steps 20 --host local --out demo-pictures
 
-test: test-guide test-here test-hosts ## Run the tests, under today's libraries and the guide's; -j2 for two at once
+test: test-hosts test-here test-guide ## Run the tests, under today's libraries and the guide's; -j2 for two at once
 
 test-here: $(VENV)/ready guide-libraries
 	$(BIN)/python -m pytest -m "not hosts and not slow and not gpu"

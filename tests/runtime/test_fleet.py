@@ -220,7 +220,7 @@ def test_nothing_listens_beyond_the_fleets_address(crew):
 
 def test_one_that_comes_later_takes_part_and_one_host_has_several(tmp_path, photo, libraries, demo_folder):
     with crews.Crew(tmp_path / "crew", 1, slots=2) as crew:
-        one = crew.head.queue.submit(request(400), [photo])
+        one = crew.head.queue.submit(request(4000), [photo])
         wait_for(
             lambda: any(
                 "None of the fleet" in event.data["message"]
@@ -461,15 +461,15 @@ def head(tmp_path):
             listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
 
             def serve():
-                guests = []
                 with contextlib.suppress(OSError):
                     while True:
                         plain, _ = listening.accept()
-                        with contextlib.suppress(OSError):
-                            guests.append(context.wrap_socket(plain, server_side=True))
-                            guests[-1].sendall(says)
-                            if not says:
-                                guests.pop().close()
+                        with (
+                            contextlib.suppress(OSError),
+                            plain,
+                            context.wrap_socket(plain, server_side=True) as guest,
+                        ):
+                            guest.sendall(says)
 
             threading.Thread(target=serve, daemon=True).start()
             return f"127.0.0.1:{listening.getsockname()[1]}"

@@ -2,6 +2,7 @@
 
 import pytest
 from PIL import Image
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
@@ -30,7 +31,10 @@ def one_of(browser, selector):
 
 
 def until(browser, condition):
-    return WebDriverWait(browser, 10, poll_frequency=0.05).until(lambda _: condition())
+    # What is drawn anew meanwhile is looked for again.
+    stale = (StaleElementReferenceException,)
+    waiting = WebDriverWait(browser, 10, poll_frequency=0.05, ignored_exceptions=stale)
+    return waiting.until(lambda _: condition())
 
 
 def seeds(browser):
