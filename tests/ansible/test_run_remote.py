@@ -245,9 +245,9 @@ def wait_for_seconds(seconds):
     time.sleep(seconds)
 
 
-def long_job(person, host, *words, name="command"):
-    """A job that takes some ten seconds, and makes its first picture at once."""
-    asked = ("run", "photo.jpg", "a hat", *SMALL, "--steps", "16", "--images", "100", "--seed", "7")
+def long_job(person, host, *words, images=1000, name="command"):
+    """A job that makes its first picture at once, and takes a minute, to be cancelled by whoever began it."""
+    asked = ("run", "photo.jpg", "a hat", *SMALL, "--steps", "16", "--images", images, "--seed", "7")
     before = set(jobs_of(host))
     running = person.start(*asked, "--out", "out", "--host", host.name, *words, name=name)
     job = wait_for(lambda: next(iter(set(jobs_of(host)) - before), None), "the job")
@@ -256,7 +256,7 @@ def long_job(person, host, *words, name="command"):
 
 
 def test_ctrl_c_leaves_the_job_to_its_host_and_attach_fetches_the_rest(person, host):
-    running, job = long_job(person, host)
+    running, job = long_job(person, host, images=150)
     running.press()
     assert running.wait() == 130
     assert f"sdops attach {job}" in running.err
@@ -265,7 +265,7 @@ def test_ctrl_c_leaves_the_job_to_its_host_and_attach_fetches_the_rest(person, h
     attached = person.sdops("attach")
     assert attached.rc == 0, attached.stderr
     assert told(host, job) == here(person.folder / "out")
-    assert len(told(host, job)) == 100
+    assert len(told(host, job)) == 150
 
 
 def test_ctrl_c_twice_cancels_and_keeps_what_was_made(person, host):
@@ -277,7 +277,7 @@ def test_ctrl_c_twice_cancels_and_keeps_what_was_made(person, host):
     document = json.loads(running.out)
     assert (document["end"], jobs_of(host)[job]) == ("cancelled", "cancelled")
     assert told(host, job) == here(person.folder / "out")
-    assert len(document["missing_seeds"]) == 100 - len(document["pictures"]) > 0
+    assert len(document["missing_seeds"]) == 1000 - len(document["pictures"]) > 0
 
 
 def test_ctrl_c_before_anything_was_sent_leaves_no_job(person, host):

@@ -37,8 +37,8 @@ def wait_for_a_moment(seconds):
 
 
 def start(person, host, *words):
-    """A job of some ten seconds, with its first picture here."""
-    asked = ("run", "photo.jpg", "a hat", *SMALL, "--steps", "16", "--images", "150", "--host", host.name)
+    """A job that takes a minute, to be cancelled by whoever began it, with its first picture here."""
+    asked = ("run", "photo.jpg", "a hat", *SMALL, "--steps", "16", "--images", "1500", "--host", host.name)
     running = person.start(*asked, "--out", "out", *words)
     wait_for(lambda: list((person.folder / "out").glob("*.png")) or running.ended(), "a picture")
     return running, person.tickets()[-1]
@@ -133,7 +133,7 @@ def test_while_the_pictures_are_opened_nothing_is_left_behind(person, maker):
 
 
 def test_attach_is_left_as_run_is_and_fetch_at_once(person, maker):
-    running, job = start(person, maker, "--images", "1500")
+    running, job = start(person, maker)
     running.press()
     assert running.wait() == 130
     attached = person.start("attach", job, name="attach")
