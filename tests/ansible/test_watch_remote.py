@@ -57,11 +57,11 @@ def test_status_stays_live_while_a_host_is_cut_off(lab, two, tmp_path, photo):
         terminal = Terminal(person, "status", "--watch")
         wait_for(lambda: "ready" in (row(terminal, well) or ()), "the host that is well")
         assert row(terminal, other) == ["…"]
-        words = ("run", "photo.jpg", "a hat", *SMALL, "--images", "200", "--host", well.name)
+        words = ("run", "photo.jpg", "a hat", *SMALL, "--images", "2000", "--host", well.name)
         job = person.sdops(*words, "--detach").stdout.strip()
         during = logins(well)
         wait_for(lambda: job[-8:] in (row(terminal, well) or ()), "the job")
-        made = [word for word in row(terminal, well) if word.endswith("/200")]
+        made = [word for word in row(terminal, well) if word.endswith("/2000")]
         wait_for(lambda: made[0] not in row(terminal, well), "another picture")
     finally:
         other.restore()
@@ -75,7 +75,7 @@ def test_status_stays_live_while_a_host_is_cut_off(lab, two, tmp_path, photo):
         code, seconds = leave(terminal)
     finally:
         well.restore()
-    assert (code, seconds < 3) == (0, True), seconds  # the machine may be busy; alone it is half a second
+    assert (code, seconds < 10) == (0, True), seconds  # half a second, alone; a hanging host takes longer
     assert b"Traceback" not in terminal.text
     assert person.sdops("cancel", job).rc == 0
 
@@ -94,4 +94,4 @@ def test_jobs_stay_live_while_a_host_is_cut_off(lab, two, tmp_path, photo):
         code, seconds = leave(terminal)
     finally:
         other.restore()
-    assert (code, seconds < 3) == (0, True), seconds
+    assert (code, seconds < 10) == (0, True), seconds
