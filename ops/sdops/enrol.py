@@ -85,7 +85,13 @@ def enrol(told: Told, ask: Ask) -> Enrolled:
     found = candidate.find(login, told.name, there, file)
     new = "" if found else _extended(text, candidate.name_of(login, told.name, there, file), login)
     host = found or _foreseen(file, new, there, login)
-    session, trusted = _open(host, told.trust, ask)
+    try:
+        session, trusted = _open(host, told.trust, ask)
+    except SdopsError as error:
+        if found is None and error.code == "host-name-unknown":
+            # It is in no inventory yet, where doctor would have it corrected.
+            raise SdopsError(error.code, error.message, "Type it again as the provider shows it.") from error
+        raise
     try:
         gpu = _gpu(session)
     finally:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from sdops import candidate
+from sdops import candidate, enrol
 from sdops.candidate import Login, Told
 from sdops.errors import SdopsError
 from sdops.inventory import Host, Inventory
@@ -172,3 +172,17 @@ def test_a_usual_folder_is_said(place):
 
 def test_a_token_is_not_shown_by_what_holds_it():
     assert "hf_canary" not in repr(Told(token="hf_canary"))
+
+
+def test_a_new_host_whose_name_has_no_address_is_in_no_inventory_to_be_corrected(place, monkeypatch):
+    def refuse(host):
+        raise SdopsError("host-name-unknown", "The name has no address.", "Correct it in the inventory.")
+
+    monkeypatch.setattr(enrol, "open_session", refuse)
+    with pytest.raises(SdopsError) as error:
+        enrol.enrol(Told(address="gpu.example.com", no_token=True), None)
+    assert (error.value.code, error.value.hint) == (
+        "host-name-unknown",
+        "Type it again as the provider shows it.",
+    )
+    assert list(place.glob("*.ini")) == []
