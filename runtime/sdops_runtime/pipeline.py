@@ -456,8 +456,9 @@ class Engine:
         try:
             while current is not None:
                 try:
-                    self._convert(torch.float32)
+                    # Below this there is no rung: weights that do not fit are half converted.
                     self._stage = memory.REST
+                    self._convert(torch.float32)
                     latents = self._sample([draw], recipe, batch, current, lambda done, of: None)
                     values = self._decode(latents[draw.slot : draw.slot + 1], current.tiled)
                 except RuntimeError as error:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy
 import pytest
 from PIL import Image
-from sdops_runtime import device, dialect, pipeline
+from sdops_runtime import device, dialect, memory, pipeline
 from sdops_runtime.pipeline import Draw, Recipe
 
 #: At 64 pixels the demo's lowest level is one value wide and magnifies rounding a hundredfold.
@@ -293,6 +293,7 @@ def test_what_overflowed_is_made_in_float32_with_less_memory_or_said_to_lack_it(
     decode, predict = pipeline.Engine._decode, pipeline.Engine._predict
 
     def overflow(self, *words):
+        self._stage = memory.UNET
         return None if self._working_dtype is half else decode(self, *words)
 
     def refuse(self, sample, *words):
@@ -319,6 +320,19 @@ def test_what_overflowed_is_made_in_float32_with_less_memory_or_said_to_lack_it(
     assert [one.failure.code for one in made] == ["out-of-memory"] * 2
     assert "seed 1 overflowed in float16, and there is too little memory" in made[1].failure.message
     assert engine._working_dtype is half
+
+    # Where not even the weights fit, nothing is computed with half of them, whatever ran last.
+    def run_out(self, dtype):
+        asked.append(dtype)
+        self._working_dtype = dtype
+        if dtype is torch.float32:
+            raise RuntimeError("CUDA out of memory.")
+
+    asked, most = [], 2
+    monkeypatch.setattr(pipeline.Engine, "_convert", run_out)
+    made = make(engine, wanted, recipe, 2)
+    assert [one.failure.code for one in made] == ["out-of-memory"] * 2
+    assert asked == [torch.float32, half] * 2
     assert torch.float32 not in (engine._dtype, engine._working_dtype)
 
 

@@ -220,13 +220,15 @@ def test_pictures_that_came_damaged_are_made_again(share, tmp_path, photo):
     assert whole(events, tmp_path, photo)
 
 
-def test_what_was_lost_with_the_head_is_made_with_the_next_one(share, tmp_path, photo):
-    def lost(crew, ticket, result):
-        if len(crew.pieces) == 2:
-            raise LostError
-        return Done(ticket, result)
+def lose_head(crew, ticket, result):
+    """The head goes with the second piece."""
+    if len(crew.pieces) == 2:
+        raise LostError
+    return Done(ticket, result)
 
-    events = share([Double("a", make_a=lost), None, Double("b")])
+
+def test_what_was_lost_with_the_head_is_made_with_the_next_one(share, tmp_path, photo):
+    events = share([Double("a", make_a=lose_head), None, Double("b")])
     assert whole(events, tmp_path, photo)  # which demands that it was begun, and told of, once
     assert notices(events) == ["The head of the fleet is not there. The job waits for it."]
 
@@ -429,14 +431,9 @@ def test_a_job_that_has_begun_waits_for_a_member_that_can(share, tmp_path, photo
                 self.names.append("a")
             return super().members()
 
-    def lost(crew, ticket, result):
-        if len(crew.pieces) == 2:
-            raise LostError
-        return Done(ticket, result)
-
     late = Late("b", "a", begin_b=FULL)
     late.names.remove("a")
-    events = share([Double("a", make_a=lost), late])
+    events = share([Double("a", make_a=lose_head), late])
     assert whole(events, tmp_path, photo)
 
 
@@ -519,11 +516,6 @@ def test_a_wrong_certificate_fails_a_job_that_has_not_begun(share):
 
 
 def test_a_job_that_has_begun_waits_for_the_certificate_and_says_so(share, tmp_path, photo):
-    def lost(crew, ticket, result):
-        if len(crew.pieces) == 2:
-            raise LostError
-        return Done(ticket, result)
-
-    events = share([Double("a", make_a=lost), WRONG, Double("a")])
+    events = share([Double("a", make_a=lose_head), WRONG, Double("a")])
     assert whole(events, tmp_path, photo)
     assert notices(events) == [f"{WRONG.message} {WRONG.hint} The job waits for it."]
